@@ -1,0 +1,54 @@
+# Everything runs from .venv, which the first target that needs it builds. `make help` lists what there is.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# The marker, not the directory, is the target: a broken-off installation leaves a directory, never a marker.
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help .venv lint format test test-fast demo bench bench-quick clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.venv: $(READY) ## build or refresh the environment (PYTHON=python3.12 picks another interpreter)
+
+# Not cleared first: somebody may be running from it, and pip brings what is there to the pinned versions.
+$(READY): pyproject.toml constraints.txt
+	@echo "environment: creating .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tocsin needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -m venv .venv
+	@echo "environment: installing the pinned packages (a minute or so the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+	@echo "environment: ready"
+
+lint: $(READY) ## style, format, types and the arrows between packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict service tests $(wildcard benchmarks/*.py)
+	$(BIN)/lint-imports
+
+format: $(READY) ## repair what can be repaired by machine
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(READY) ## all tests of a pull request
+	$(BIN)/pytest tests
+
+test-fast: $(READY) ## the same without those that start processes
+	$(BIN)/pytest tests --ignore=tests/acceptance
+
+demo: $(READY) ## two regions, real alerts, every failure in turn (EVENTS=file ENGINE=name STORE=name)
+	$(BIN)/tocsin demo $(if $(EVENTS),--events '$(EVENTS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(STORE),--store '$(STORE)')
+
+bench: $(READY) ## measure; results in build/bench
+	$(BIN)/python benchmarks/run.py
+
+bench-quick: $(READY) ## the same with small sizes: do the benchmarks still run?
+	$(BIN)/python benchmarks/run.py --quick
+
+clean: ## remove results and caches; .venv stays
+	rm -rf build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find service tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The processes of a region, one module each."""
