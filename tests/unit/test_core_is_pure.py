@@ -1,4 +1,4 @@
-"""The core imports only what computes, and reads no clock: what it knows of the world comes in as arguments."""
+"""The core imports only what computes and reads no clock: the world comes in as arguments."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The repository has the places that its documents speak of, and no module grew past reading in one sitting."""
+"""The places that documents speak of exist, and no module grew past reading in one sitting."""
 
 from pathlib import Path
 
