@@ -1,0 +1,144 @@
+"""Requests and the log records that carry them: one codec for intake, creator, mirror and ledger.
+
+Theory
+------
+A request is a command to record one log entry. Its record has the parent as key, the client's part (canonical JSON) as
+value, and everything that Tocsin adds in headers: id, digest, schema version, received-at, region of acceptance. The
+headers and the key keep their meaning through all schema versions: a replica that is too old to read the *body* still
+knows *which* request it has in hand, and can say so (TOO_NEW). A record whose headers cannot be read is known by the
+digest of its bytes alone, equal in every region, because a mirror keeps key and value.
+
+A *tick* is a record without a key that says: whatever this region's intake minted before `tick_us` less the
+mint-to-append limit is above. Ticks travel in `requests` itself, so they are mirrored in order with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tocsin.core.ids import DIGEST_BYTES, NOBODY, Parent, RequestKey, digest, format_id, parse_id
+
+SCHEMA: Final = 1
+"""The highest schema version of a request body that this code reads, and the one that it writes."""
+
+H_ID: Final = "tocsin-id"
+H_DIGEST: Final = "tocsin-digest"
+H_SCHEMA: Final = "tocsin-schema"
+H_RECEIVED: Final = "tocsin-received-us"
+H_REGION: Final = "tocsin-region"
+H_TICK: Final = "tocsin-tick-us"
+
+
+class Record(NamedTuple):
+    """One record of a log, without its place: what is appended, mirrored, and kept whole when it cannot be stored."""
+
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp_ms: int = 0
+
+    def encode(self) -> bytes:
+        """The record as bytes, for the payload of a statement and for the table of what is kept."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "Record":
+        """The record of `encode`'s bytes; raises msgspec.DecodeError when they are not that."""
+        return msgspec.msgpack.decode(raw, type=cls)
+
+
+class Request(NamedTuple):
+    """A command to record one entry. `body` is the client's part; `received_us` is Unix microseconds."""
+
+    key: RequestKey
+    received_us: int
+    region: str
+    schema: int
+    body: bytes
+
+
+class Tick(NamedTuple):
+    """Intake's mark of time in one partition of `requests`."""
+
+    tick_us: int
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that is no request for us: undecodable, or (`too_new`) of a schema version above ours."""
+
+    key: RequestKey
+    reason: str
+    too_new: bool = False
+
+
+Content = Request | Tick | Unreadable
+
+
+def encode_request(request: Request) -> Record:
+    """The record that carries a request."""
+    key = request.key
+    return Record(
+        key.parent.encode(),
+        request.body,
+        (
+            (H_ID, format_id(key.id).encode()),
+            (H_DIGEST, key.digest),
+            (H_SCHEMA, b"%d" % request.schema),
+            (H_RECEIVED, b"%d" % request.received_us),
+            (H_REGION, request.region.encode()),
+        ),
+        request.received_us // 1000,
+    )
+
+
+def encode_tick(tick: Tick) -> Record:
+    """The record of a tick."""
+    return Record(
+        None,
+        b"",
+        ((H_TICK, b"%d" % tick.tick_us), (H_REGION, tick.region.encode())),
+        tick.tick_us // 1000,
+    )
+
+
+def bytes_digest(record: Record) -> bytes:
+    """The digest of a record's key and value bytes, which mirrors keep: its name when nothing else can be read."""
+    return digest(record.key or b"", record.value)
+
+
+def decode_record(record: Record) -> Content:
+    """What a record of `requests` holds. Never raises: what cannot be read is an `Unreadable` that says why."""
+    headers = dict(record.headers)
+    try:
+        if H_TICK in headers and record.key is None:
+            return Tick(int(headers[H_TICK]), headers[H_REGION].decode())
+        if record.key is None:
+            return _undecodable(record, "the record has no key, so no parent")
+        key = RequestKey(Parent.decode(record.key), parse_id(headers[H_ID].decode()), headers[H_DIGEST])
+        schema = int(headers[H_SCHEMA])
+        received_us = int(headers[H_RECEIVED])
+        region = headers[H_REGION].decode()
+    except KeyError as missing:
+        return _undecodable(record, f"header {missing.args[0]} is missing")
+    except ValueError as error:
+        return _undecodable(record, str(error))
+    if len(key.digest) != DIGEST_BYTES:
+        return _undecodable(record, f"header {H_DIGEST} holds {len(key.digest)} bytes, not {DIGEST_BYTES}")
+    if not 0 <= received_us < 2**62:
+        return _undecodable(record, f"header {H_RECEIVED} is out of range")
+    if schema > SCHEMA:
+        return Unreadable(key, f"schema version {schema} is above ours, {SCHEMA}", too_new=True)
+    return Request(key, received_us, region, schema, record.value)
+
+
+def decode_records(records: Sequence[Record]) -> list[Content]:
+    """`decode_record` over a message set."""
+    return [decode_record(record) for record in records]
+
+
+def _undecodable(record: Record, reason: str) -> Unreadable:
+    return Unreadable(RequestKey(NOBODY, 0, bytes_digest(record)), f"undecodable: {reason}")

@@ -1,0 +1,142 @@
+"""The store port: what Tocsin needs of a region's outcome store.
+
+Entries are immutable; of several records with one key the lowest (received-at, region) wins, by a conditional upsert.
+All other rows are versioned by their writer: a put with a version that is not above the row's own changes nothing.
+Bodies and records are opaque bytes to a store. Every call may raise `Unavailable`, `Misconfigured` or (for puts)
+`Refused`; `write` alone never does, because one entry's fate says nothing of its neighbours'.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from tocsin.core.entries import Entry
+from tocsin.core.failures import Failure
+from tocsin.core.ids import Parent, RequestKey
+from tocsin.core.incidents import Incident, IncidentFilter
+from tocsin.core.kept import Kept, Stage
+from tocsin.core.progress import ProgressRow
+
+
+class Lost(NamedTuple):
+    """A range of a source that retention removed before this region had read it."""
+
+    partition: int
+    source: str
+    start: int
+    end: int
+    found_us: int
+
+
+class Document(NamedTuple):
+    """A small versioned row of JSON: budgets, a partition's status."""
+
+    name: str
+    version: int
+    value: bytes
+
+
+class Store(Protocol):
+    """One stack's outcome store in one region."""
+
+    async def identity(self) -> str:
+        """The identity of the data: made with the database, made anew by a restore."""
+
+    async def ping(self) -> None:
+        """A write and a read of a row of its own; returns when both worked, raises `Unavailable` when not."""
+
+    # Entries -----------------------------------------------------------------------------------------------------
+
+    async def write(self, entries: Sequence[Entry]) -> dict[int, Failure]:
+        """Stores the entries; returns the failures by index, empty when all are acknowledged. Never raises `EngineError`.
+
+        Writing again what is there changes nothing. A whole store that is away is UNAVAILABLE for every index.
+        """
+
+    async def entry(self, key: RequestKey) -> Entry | None:
+        """The entry of a key, None when it is not stored."""
+
+    async def entries_of(self, parents: Sequence[Parent]) -> dict[Parent, list[Entry]]:
+        """All entries of each parent in fold order, without those that are marked as dropped."""
+
+    async def find_entries(self, temporal_id: int) -> list[Entry]:
+        """The entries with this id: usually one, more after a collision."""
+
+    async def mark(self, key: RequestKey, number: int, *, dropped: bool) -> None:
+        """Marks a key as dropped, or lifts the mark; of several marks of a key the highest number counts."""
+
+    async def marked(self, key: RequestKey) -> bool:
+        """Whether a key is marked as dropped."""
+
+    # Incidents ---------------------------------------------------------------------------------------------------
+
+    async def put_incidents(self, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
+        """Replaces the folded incidents of a parent, unless a higher version of them is there."""
+
+    async def incidents_of(self, parent: Parent) -> list[Incident]:
+        """The folded incidents of a parent, oldest first."""
+
+    async def find_incidents(self, where: IncidentFilter) -> list[Incident]:
+        """The incidents that match, newest first unless the filter says otherwise."""
+
+    # What is kept of failures ------------------------------------------------------------------------------------
+
+    async def put_kept(self, kept: Kept) -> None:
+        """Keeps a row, unless one of a higher version is there."""
+
+    async def kept(self, key: RequestKey) -> Kept | None:
+        """The kept row of a key, None when there is none."""
+
+    async def kept_rows(
+        self, *, partition: int | None = None, stages: Sequence[Stage] = (), limit: int | None = None
+    ) -> list[Kept]:
+        """Kept rows, oldest `since` first; of one partition or all, in these stages or any."""
+
+    async def find_kept(self, temporal_id: int) -> list[Kept]:
+        """The kept rows with this temporal id."""
+
+    async def kept_of(self, parent: Parent) -> list[Kept]:
+        """The kept rows of a parent, in any stage."""
+
+    # Progress ----------------------------------------------------------------------------------------------------
+
+    async def save_progress(self, row: ProgressRow) -> None:
+        """Saves an owner's account under its epoch; a repeated or late save changes no other owner's row."""
+
+    async def progress(self, partition: int | None = None) -> list[ProgressRow]:
+        """All owners' accounts."""
+
+    async def forget_progress(self, partition: int, below_epoch: int) -> None:
+        """Removes the rows of older epochs, after their union was saved under a newer one."""
+
+    async def put_lost(self, lost: Lost) -> None:
+        """Records a lost range; again changes nothing."""
+
+    async def lost(self) -> list[Lost]:
+        """All lost ranges."""
+
+    # Documents ---------------------------------------------------------------------------------------------------
+
+    async def document(self, name: str) -> Document | None:
+        """The document of this name."""
+
+    async def documents(self, prefix: str) -> list[Document]:
+        """All documents whose names start with the prefix, by name."""
+
+    async def put_document(self, document: Document, *, after: int | None = None) -> bool:
+        """Writes a document: with `after`, only if the version there is that one (0: none there), else if it is lower
+        than the document's. Returns whether it was written.
+        """
+
+    # Comparison --------------------------------------------------------------------------------------------------
+
+    async def scan_entries(self, after: RequestKey | None, limit: int) -> list[Entry]:
+        """All entries (marked ones included) in order of (parent's bytes, id, digest), from above `after`."""
+
+    async def scan_incidents(self, after: Parent | None, limit: int) -> list[tuple[Parent, list[Incident]]]:
+        """The folded incidents by parent, in order of the parent's bytes."""
+
+    async def scan_marks(self) -> list[tuple[RequestKey, int, bool]]:
+        """All marks: (key, number, dropped)."""
+
+    async def close(self) -> None:
+        """Frees everything."""
