@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The marker, not the directory, is the target: a broken-off installation leaves a directory, never a marker.
 READY := .venv/.ready
+# -c does not reach the environment in which pip builds the package itself; one of these does, depending on pip's age.
+PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -20,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tocsin needs Python 3.11 or newer; set PYTHON=")'
 	@$(PYTHON) -m venv .venv
 	@echo "environment: installing the pinned packages (a minute or so the first time)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 	@echo "environment: ready"
 
