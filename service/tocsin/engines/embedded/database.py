@@ -59,12 +59,16 @@ _Outcome = tuple[_Job, object, BaseException | None]
 
 
 class Database:
-    """One SQLite file, opened at first use and made when it is missing. Usable from several event loops."""
+    """One SQLite file, opened at first use, and made when it is missing unless it is `read_only`. Usable from several
+    event loops. A file that is taken away while it is open is never made anew: what it held would be lost unseen.
+    """
 
-    def __init__(self, path: Path, form: Format, *, busy_s: float = 5.0) -> None:
+    def __init__(self, path: Path, form: Format, *, busy_s: float = 5.0, read_only: bool = False) -> None:
         self.path = path
         self._format = form
         self._busy_s = busy_s
+        self._read_only = read_only
+        self._inode: tuple[int, int] | None = None
         self._connection: sqlite3.Connection | None = None
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -74,7 +78,7 @@ class Database:
         self._look_at = 0.0
 
     async def read(self, work: Work[T]) -> T:
-        """Runs `work` on the connection, outside any transaction; what it reads in one statement is one snapshot.
+        """Runs `work`, which must not write, on the connection: all that it reads is one snapshot.
 
         Raises `Unavailable` when the file does not answer, `Misconfigured` when it is not what this code can use.
         """
@@ -86,6 +90,8 @@ class Database:
         What `work` raises undoes its own changes only. It must not begin, commit or roll back. Raises as `read`, and
         `Refused` for a value that SQLite cannot take; after `Unavailable` the changes may or may not be there.
         """
+        if self._read_only:
+            raise Misconfigured(f"{self.path} was opened for reading only: open it for writing to change it")
         return await self._submit(work, write=True)
 
     def watch_for(self, watch: Work[None] | None) -> None:
@@ -143,17 +149,30 @@ class Database:
     def _run(self, jobs: list[_Job]) -> None:
         """Reads first: they must see nothing of a transaction that may yet fail."""
         try:
-            connection = self._connection or self._open()
+            connection = self._usable()
         except Exception as error:  # noqa: BLE001 - whoever waits for a job gets what befell it
             _tell([(job, None, _told(error, self.path)) for job in jobs])
             return
-        _tell([self._attempt(connection, job) for job in jobs if not job.write])
+        reads = [job for job in jobs if not job.write]
+        if reads:
+            _tell(self._read_group(connection, reads))
         writes = [job for job in jobs if job.write]
         if writes:
             _tell(self._write_group(connection, writes))
             if self._watch is not None:
                 self._look_at = 0.0
                 self._watched_version = None
+
+    def _read_group(self, connection: sqlite3.Connection, jobs: list[_Job]) -> list[_Outcome]:
+        try:
+            connection.execute("BEGIN")
+            outcomes = [self._attempt(connection, job) for job in jobs]
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            told = _told(error, self.path)
+            return [(job, None, told) for job in jobs]
+        return outcomes
 
     def _write_group(self, connection: sqlite3.Connection, jobs: list[_Job]) -> list[_Outcome]:
         outcomes: list[_Outcome] = []
@@ -190,42 +209,60 @@ class Database:
         """A look that fails is no news: the next job of whoever waits will say what is wrong."""
         self._look_at = time.monotonic() + POLL_S
         with contextlib.suppress(sqlite3.Error, EngineError, OSError):
-            connection = self._connection or self._open()
+            connection = self._usable()
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._watched_version:
                 self._watched_version = version
                 watch(connection)
 
+    def _usable(self) -> sqlite3.Connection:
+        """The connection, if its file is still at its place: SQLite itself would go on writing where nobody reads."""
+        if self._connection is None:
+            self._connection = self._open()
+            self._inode = _inode(self.path)
+        elif _inode(self.path) != self._inode:
+            raise Unavailable(
+                f"{self.path} was removed or replaced while it was in use, so nothing is read or written. "
+                "Put it back, or restart this process to use what is there now"
+            )
+        return self._connection
+
     def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None)
+        if self._read_only and not self.path.exists():
+            raise Misconfigured(f"there is no {self._format.what} at {self.path}: is its path in the settings right?")
+        if not self._read_only:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        uri = f"{self.path.absolute().as_uri()}?mode={'rw' if self._read_only else 'rwc'}"
+        connection = sqlite3.connect(uri, uri=True, timeout=self._busy_s, isolation_level=None)
         try:
-            _use_wal(connection, self._busy_s)
+            if self._read_only:
+                connection.execute("PRAGMA query_only=ON")
+            else:
+                _use_wal(connection, self._busy_s)
             for pragma in PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
             self._check_format(connection)
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
         return connection
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
         """Makes what is missing. Checked under the write lock: several processes may open a new file at once."""
         wanted = self._format
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("BEGIN" if self._read_only else "BEGIN IMMEDIATE")
         try:
             application_id = connection.execute("PRAGMA application_id").fetchone()[0]
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-            if not empty and application_id != wanted.application_id:
+            if application_id != wanted.application_id and (self._read_only or not empty):
                 raise Misconfigured(f"{self.path} is no {wanted.what}: is its path in the settings right?")
             if version > wanted.version:
                 raise Misconfigured(
                     f"{self.path} is a {wanted.what} of format {version}, and this release knows formats up "
-                    f"to {wanted.version}: a newer release wrote it. Run that release or a later one; the file is untouched"
+                    f"to {wanted.version}: a newer release wrote it. Run that one or a later one; the file is untouched"
                 )
-            if empty:
+            if empty and not self._read_only:
                 for statement in wanted.schema:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id={wanted.application_id}")
@@ -235,6 +272,14 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _use_wal(connection: sqlite3.Connection, busy_s: float) -> None:
