@@ -47,8 +47,9 @@ class Store(Protocol):
     # Entries -----------------------------------------------------------------------------------------------------
 
     async def write(self, entries: Sequence[Entry]) -> dict[int, Failure]:
-        """Stores the entries; returns the failures by index, empty when all are acknowledged. Never raises `EngineError`.
+        """Stores the entries; returns the failures by index, empty when all are acknowledged.
 
+        Never raises `EngineError`. An entry that is refused on its merits is REJECTED alone; its neighbours are stored.
         Writing again what is there changes nothing. A whole store that is away is UNAVAILABLE for every index.
         """
 
@@ -56,13 +57,17 @@ class Store(Protocol):
         """The entry of a key, None when it is not stored."""
 
     async def entries_of(self, parents: Sequence[Parent]) -> dict[Parent, list[Entry]]:
-        """All entries of each parent in fold order, without those that are marked as dropped."""
+        """All entries of each parent in fold order, without those that are marked as dropped; an empty list for a
+        parent that has none.
+        """
 
     async def find_entries(self, temporal_id: int) -> list[Entry]:
         """The entries with this id: usually one, more after a collision."""
 
     async def mark(self, key: RequestKey, number: int, *, dropped: bool) -> None:
-        """Marks a key as dropped, or lifts the mark; of several marks of a key the highest number counts."""
+        """Marks a key as dropped, or lifts the mark, whether its entry is there or not. Of several marks of a key the
+        highest number counts; of two with one number, dropped.
+        """
 
     async def marked(self, key: RequestKey) -> bool:
         """Whether a key is marked as dropped."""
@@ -70,7 +75,7 @@ class Store(Protocol):
     # Incidents ---------------------------------------------------------------------------------------------------
 
     async def put_incidents(self, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
-        """Replaces the folded incidents of a parent, unless a higher version of them is there."""
+        """Replaces the folded incidents of a parent, unless this version of them or a higher one is there."""
 
     async def incidents_of(self, parent: Parent) -> list[Incident]:
         """The folded incidents of a parent, oldest first."""
@@ -81,7 +86,7 @@ class Store(Protocol):
     # What is kept of failures ------------------------------------------------------------------------------------
 
     async def put_kept(self, kept: Kept) -> None:
-        """Keeps a row, unless one of a higher version is there."""
+        """Keeps a row, unless one of this version or a higher one is there."""
 
     async def kept(self, key: RequestKey) -> Kept | None:
         """The kept row of a key, None when there is none."""
@@ -100,7 +105,9 @@ class Store(Protocol):
     # Progress ----------------------------------------------------------------------------------------------------
 
     async def save_progress(self, row: ProgressRow) -> None:
-        """Saves an owner's account under its epoch; a repeated or late save changes no other owner's row."""
+        """Saves an owner's account under its epoch: the latest save of an epoch is its row. A repeated or late save
+        changes no other owner's row.
+        """
 
     async def progress(self, partition: int | None = None) -> list[ProgressRow]:
         """All owners' accounts."""
@@ -123,17 +130,17 @@ class Store(Protocol):
         """All documents whose names start with the prefix, by name."""
 
     async def put_document(self, document: Document, *, after: int | None = None) -> bool:
-        """Writes a document: with `after`, only if the version there is that one (0: none there), else if it is lower
-        than the document's. Returns whether it was written.
+        """Writes a document: with `after`, only if the version there is that one (0: none there). In any case the
+        version there must be lower than the document's. Returns whether it was written.
         """
 
     # Comparison --------------------------------------------------------------------------------------------------
 
     async def scan_entries(self, after: RequestKey | None, limit: int) -> list[Entry]:
-        """All entries (marked ones included) in order of (parent's bytes, id, digest), from above `after`."""
+        """Entries (marked ones included) in order of (parent's bytes, id, digest), from above `after` or the start."""
 
     async def scan_incidents(self, after: Parent | None, limit: int) -> list[tuple[Parent, list[Incident]]]:
-        """The folded incidents by parent, in order of the parent's bytes."""
+        """The folded incidents of the next `limit` parents that have any, in order of the parents' bytes."""
 
     async def scan_marks(self) -> list[tuple[RequestKey, int, bool]]:
         """All marks: (key, number, dropped)."""

@@ -1,0 +1,100 @@
+"""Folded incidents in the embedded store: the state as one value, and beside it the columns that lists ask for."""
+
+# ruff: noqa: S608 - statements are put together from column names and placeholders of this module alone
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+
+from tocsin.core.ids import Parent
+from tocsin.core.incidents import Incident, IncidentFilter
+from tocsin.engines.embedded.schema import Row, id_column, key_columns, parent_of, places, rows_of
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Incident)
+
+
+def put(connection: sqlite3.Connection, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
+    """Replaces the incidents of a parent when the version is above the one there."""
+    column = parent.encode()
+    newer = connection.execute(
+        """INSERT INTO folds (parent, version) VALUES (?, ?)
+        ON CONFLICT (parent) DO UPDATE SET version = excluded.version WHERE excluded.version > folds.version""",
+        (column, version),
+    ).rowcount
+    if not newer:
+        return
+    connection.execute("DELETE FROM incidents WHERE parent = ?", (column,))
+    for incident in incidents:
+        row = connection.execute(
+            """INSERT INTO incidents (parent, id, digest, service, dedup_key, status, urgency, created_us, state)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            _row_of(incident),
+        ).lastrowid
+        names = {incident.key.id, *incident.aliases}
+        connection.executemany("INSERT INTO incident_names VALUES (?, ?)", [(id_column(name), row) for name in names])
+
+
+def of_parent(connection: sqlite3.Connection, parent: Parent) -> list[Incident]:
+    """The incidents of a parent, oldest first."""
+    query = "SELECT state FROM incidents WHERE parent = ? ORDER BY created_us, id, digest"
+    return [_decoder.decode(state) for (state,) in rows_of(connection, query, parent.encode())]
+
+
+def find(connection: sqlite3.Connection, where: IncidentFilter) -> list[Incident]:
+    """The incidents that match; among those of one moment by id, so that pages never overlap."""
+    conditions, values = _conditions(where)
+    way = "ASC" if where.oldest_first else "DESC"
+    query = f"""
+        SELECT state FROM incidents WHERE {" AND ".join(conditions) or "TRUE"}
+        ORDER BY created_us {way}, id {way}, parent {way}, digest {way} LIMIT ? OFFSET ?"""
+    return [_decoder.decode(state) for (state,) in rows_of(connection, query, *values, where.limit, where.offset)]
+
+
+def scan(connection: sqlite3.Connection, after: Parent | None, limit: int) -> list[tuple[Parent, list[Incident]]]:
+    """The incidents of the next `limit` parents that have any, in order of the parents' bytes."""
+    query = """
+        SELECT parent, state FROM incidents
+        WHERE parent IN (SELECT DISTINCT parent FROM incidents WHERE parent > ? ORDER BY parent LIMIT ?)
+        ORDER BY parent, created_us, id, digest"""
+    rows = rows_of(connection, query, after.encode() if after else b"", limit)
+    return [
+        (parent_of(parent), [_decoder.decode(state) for _, state in some])
+        for parent, some in groupby(rows, key=lambda row: row[0])
+    ]
+
+
+def _conditions(where: IncidentFilter) -> tuple[list[str], list[object]]:
+    conditions: list[str] = []
+    values: list[object] = []
+    for column, wanted in (("service", where.services), ("status", where.statuses), ("urgency", where.urgencies)):
+        if wanted:
+            conditions.append(f"{column} IN ({places(len(wanted))})")
+            values.extend(wanted)
+    for condition, value in (
+        ("dedup_key = ?", where.dedup_key),
+        (
+            "row IN (SELECT incident FROM incident_names WHERE id = ?)",
+            None if where.id is None else id_column(where.id),
+        ),
+        ("created_us >= ?", where.since_us),
+        ("created_us < ?", where.until_us),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    return conditions, values
+
+
+def _row_of(incident: Incident) -> Row:
+    return (
+        *key_columns(incident.key),
+        incident.parent.service,
+        incident.parent.dedup_key,
+        incident.status,
+        incident.urgency,
+        incident.created_us,
+        _encoder.encode(incident),
+    )
