@@ -110,6 +110,13 @@ class Runs:
         """The first offset above everything done."""
         return self._ends[-1] if self._ends else self.low
 
+    def first_open(self, offset: int) -> int:
+        """The first offset at or above this one that is not done."""
+        if offset < self.low:
+            return self.low
+        place = bisect_right(self._starts, offset)
+        return self._ends[place - 1] if place and offset < self._ends[place - 1] else offset
+
     def gaps(self) -> Iterator[tuple[int, int]]:
         """The half-open runs that are *not* done between the watermark and `top`."""
         start = self.low
@@ -216,9 +223,12 @@ def merge_rows(rows: Iterable[ProgressRow]) -> dict[str, SourceProgress]:
     return merged
 
 
+_SEVEN_BITS: Final = 0x7F
+
+
 def _put_varint(out: bytearray, number: int) -> None:
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
+    while number > _SEVEN_BITS:
+        out.append(number & _SEVEN_BITS | 0x80)
         number >>= 7
     out.append(number)
 
@@ -226,7 +236,7 @@ def _put_varint(out: bytearray, number: int) -> None:
 def _varints(raw: bytes) -> Iterator[int]:
     number = shift = 0
     for byte in raw:
-        number |= (byte & 0x7F) << shift
+        number |= (byte & _SEVEN_BITS) << shift
         shift += 7
         if not byte & 0x80:
             yield number

@@ -1,0 +1,82 @@
+"""Questions: the requests on which somebody waits for our word.
+
+Theory
+------
+A peer's `failed` is a question and a delivery; our own `failed` without a `stored` after it is a question that we owe
+an answer to after a restart. *Register the question, then look* in our own store: a write that is under way while we
+look is checked against the register when it is acknowledged, so no order of the two leaves a question unanswered. What
+is not in our store is tried at once, from the payload in the ledger, also while halted, and also when the mirror never
+brought the request.
+"""
+
+from collections.abc import Iterable
+
+from tocsin.core.cases import Cases
+from tocsin.core.effects import Look, Now
+from tocsin.core.ids import RequestKey
+from tocsin.core.knowledge import Knowledge
+from tocsin.core.statements import Word
+
+
+class Questions:
+    """The register of open questions of one partition number."""
+
+    def __init__(self, known: Knowledge, cases: Cases) -> None:
+        self._known = known
+        self._cases = cases
+        self._open: set[RequestKey] = set()
+        self._looking: dict[RequestKey, bool] = {}
+        """Keys that are being looked up; False: the store did not answer, to be looked up again."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __contains__(self, key: RequestKey) -> bool:
+        return key in self._open
+
+    def ask(self, key: RequestKey) -> None:
+        """Registers what the book asks of us about a request, if anything, then looks."""
+        if key in self._open or key in self._cases.open or not self._is_asked(key):
+            return
+        self._open.add(key)
+        self._look(key)
+
+    def _is_asked(self, key: RequestKey) -> bool:
+        book, me = self._known.book, self._known.place.me
+        own = self._known.own_word(key)
+        if own is not None:
+            return own.word is Word.FAILED
+        others = (book.word(key, replica) for replica in book.words[key] if replica.region != me.region)
+        return any(said is not None and said.word is Word.FAILED for said in others)
+
+    def _look(self, key: RequestKey) -> None:
+        if not self._looking.get(key):
+            self._looking[key] = True
+            self._known.out.append(Look(key))
+
+    def looked(self, key: RequestKey, now: Now, *, stored: bool | None) -> None:
+        """Our store was looked into."""
+        self._looking.pop(key, None)
+        if key not in self._open:
+            return
+        if stored is None:
+            self._looking[key] = False
+        elif stored:
+            self.written((key,), now)
+        elif key not in self._cases.open:
+            payload = self._known.book.payloads.get(key)
+            if payload is not None:
+                self._open.discard(key)
+                self._cases.deliver(key, payload, now)
+
+    def written(self, keys: Iterable[RequestKey], now: Now) -> None:
+        """These are in our store: whoever asked is answered."""
+        for key in keys:
+            if key in self._open:
+                self._open.discard(key)
+                self._cases.say_stored(key, now)
+
+    def tick(self) -> None:
+        """Looks again where the store did not answer."""
+        for key in [key for key, looking in self._looking.items() if not looking]:
+            self._look(key)
