@@ -81,6 +81,7 @@ class EmbeddedLog:
         self._database = Database(path, LOG_FORMAT)
         self._waiters = Waiters(self._database)
         self._claims = ClaimFiles(path.with_name(path.name + ".claims"))
+        self._claimed: set[Claim] = set()
         self._clock = clock
         self._record_bytes_max = record_bytes_max
         self._compaction_lag_s = compaction_lag_s
@@ -210,11 +211,15 @@ class EmbeddedLog:
         except BaseException:
             self._claims.drop(group, partition)
             raise
-        return Claim(group, partition, epoch)
+        claim = Claim(group, partition, epoch)
+        self._claimed.add(claim)
+        return claim
 
     async def release(self, claim: Claim) -> None:
         """Ends an ownership in good order; one that has ended is no error."""
-        self._claims.drop(claim.group, claim.partition)
+        if claim in self._claimed:
+            self._claimed.remove(claim)
+            self._claims.drop(claim.group, claim.partition)
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Tells lag tools the low watermark; it goes with the topic. Raises `Misconfigured` for an unknown topic."""
@@ -226,6 +231,7 @@ class EmbeddedLog:
 
     async def close(self) -> None:
         """Ends all claims and frees everything."""
+        self._claimed.clear()
         self._claims.drop_all()
         await self._database.close()
 

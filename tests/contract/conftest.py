@@ -1,0 +1,69 @@
+"""Logs for the contract suite: each test runs over every adapter, and may open instances and start processes."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.contract.log_adapters import ADAPTERS, LogAdapter
+from tocsin.engines.log import Log
+
+Child = asyncio.subprocess.Process
+StartChild = Callable[..., Awaitable[Child]]
+
+
+@pytest.fixture(params=sorted(ADAPTERS))
+def log_adapter(request: pytest.FixtureRequest, tmp_path: Path) -> LogAdapter:
+    return ADAPTERS[request.param](tmp_path)
+
+
+@pytest_asyncio.fixture
+async def open_log(log_adapter: LogAdapter) -> AsyncIterator[Callable[[], Log]]:
+    """Opens further instances on the log of the test, and closes them after it."""
+    opened: list[Log] = []
+
+    def open_one() -> Log:
+        opened.append(log_adapter.open())
+        return opened[-1]
+
+    yield open_one
+    for log in opened:
+        await log.close()
+
+
+@pytest.fixture
+def log(open_log: Callable[[], Log]) -> Log:
+    return open_log()
+
+
+@pytest_asyncio.fixture
+async def topic(log: Log) -> str:
+    """A topic of two partitions that keeps everything."""
+    await log.ensure_topic("requests", 2)
+    return "requests"
+
+
+@pytest_asyncio.fixture
+async def start_child(log_adapter: LogAdapter) -> AsyncIterator[StartChild]:
+    """Starts `log_child` on the log of the test; what still runs after the test is killed."""
+    children: list[Child] = []
+
+    async def start(*arguments: object) -> Child:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tests.contract.log_child", log_adapter.name, str(log_adapter.place), *map(str, arguments)),
+            cwd=Path(__file__).parents[2],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        children.append(child)
+        return child
+
+    yield start
+    for child in children:
+        if child.returncode is None:
+            child.kill()
+        await child.communicate()

@@ -1,0 +1,40 @@
+"""A process of its own that uses a log, for tests that kill it: `python -m tests.contract.log_child ADAPTER PLACE ...`.
+
+`append TOPIC PARTITION LABEL COUNT` appends records one by one and prints each offset once it is acknowledged;
+`claim GROUP PARTITION` prints the epoch and keeps the claim until its standard input ends, as it does with its parent.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from tests.contract.log_adapters import ADAPTERS
+from tocsin.core.requests import Record
+from tocsin.engines.log import Log
+
+
+async def _append(log: Log, topic: str, partition: str, label: str, count: str) -> None:
+    for number in range(int(count)):
+        record = Record(label.encode(), b"%d" % number, (), 1)
+        print(await log.append(topic, int(partition), [record]), flush=True)  # noqa: T201
+
+
+async def _claim(log: Log, group: str, partition: str) -> None:
+    claim = await log.claim(group, int(partition))
+    print(claim.epoch, flush=True)  # noqa: T201
+    await asyncio.to_thread(sys.stdin.read)
+
+
+JOBS: Final[dict[str, Callable[..., Awaitable[None]]]] = {"append": _append, "claim": _claim}
+
+
+async def _main(adapter: str, place: str, job: str, *arguments: str) -> None:
+    log = ADAPTERS[adapter](Path(place)).open()
+    await JOBS[job](log, *arguments)
+    await log.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))
