@@ -1,4 +1,4 @@
-"""Logs for the contract suite: each test runs over every adapter, and may open instances and start processes."""
+"""Logs and stores for the contract suites: each test runs over every adapter, and may open instances and processes."""
 
 import asyncio
 import sys
@@ -9,7 +9,10 @@ import pytest
 import pytest_asyncio
 
 from tests.contract.log_adapters import ADAPTERS, LogAdapter
+from tests.contract.store_adapters import ADAPTERS as STORE_ADAPTERS
+from tests.contract.store_adapters import StoreAdapter
 from tocsin.engines.log import Log
+from tocsin.engines.store import Store
 
 Child = asyncio.subprocess.Process
 StartChild = Callable[..., Awaitable[Child]]
@@ -67,3 +70,23 @@ async def start_child(log_adapter: LogAdapter) -> AsyncIterator[StartChild]:
         if child.returncode is None:
             child.kill()
         await child.communicate()
+
+
+@pytest.fixture(params=STORE_ADAPTERS, ids=str)
+def store_adapter(request: pytest.FixtureRequest) -> StoreAdapter:
+    adapter = request.param
+    assert isinstance(adapter, StoreAdapter)
+    return adapter
+
+
+@pytest.fixture
+def store_place(tmp_path: Path) -> Path:
+    return tmp_path / "outcomes.db"
+
+
+@pytest_asyncio.fixture
+async def store(store_adapter: StoreAdapter, store_place: Path) -> AsyncIterator[Store]:
+    """An empty store, closed after the test."""
+    store = store_adapter.open(store_place)
+    yield store
+    await store.close()

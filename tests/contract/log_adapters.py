@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from tocsin.engines.embedded.log import RECORD_BYTES_MAX, EmbeddedLog
+from tocsin.engines.faults import FaultSwitch
+from tocsin.engines.faulty import FaultyLog
 from tocsin.engines.log import Log
 
 
@@ -51,4 +53,15 @@ class EmbeddedAdapter:
         await log.close()
 
 
-ADAPTERS: Final[dict[str, Callable[[Path], LogAdapter]]] = {"embedded": EmbeddedAdapter}
+class FaultyEmbeddedAdapter(EmbeddedAdapter):
+    """The same behind a fault switch without rules, which must change nothing."""
+
+    name = "embedded-behind-a-fault-switch"
+
+    def open(self) -> Log:
+        return FaultyLog(super().open(), FaultSwitch(self.place / "faults.json"), "a")
+
+
+ADAPTERS: Final[dict[str, Callable[[Path], LogAdapter]]] = {
+    adapter.name: adapter for adapter in (EmbeddedAdapter, FaultyEmbeddedAdapter)
+}

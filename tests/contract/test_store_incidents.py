@@ -1,0 +1,127 @@
+"""Folded incidents: replaced by parent and version, listed by what people look for."""
+
+import pytest
+
+from tests.contract.store_rows import PARENT, incident, key
+from tocsin.core.ids import Parent
+from tocsin.core.incidents import Incident, IncidentFilter
+from tocsin.engines.store import Store
+
+OTHER = Parent("mail", "queue")
+
+
+async def put_all(store: Store, incidents: list[Incident]) -> None:
+    for parent in {one.parent for one in incidents}:
+        await store.put_incidents(parent, [one for one in incidents if one.parent == parent], 1)
+
+
+async def test_incidents_of_a_parent_come_oldest_first_field_by_field(store: Store) -> None:
+    older = incident(key(2), created_us=10, aliases=(5, 2**64 - 1), status="resolved")
+    newer, newest = incident(key(1), created_us=20), incident(key(2**64 - 1), created_us=20)
+
+    await store.put_incidents(PARENT, [newest, older, newer], 1)
+
+    assert await store.incidents_of(PARENT) == [older, newer, newest]
+    assert await store.incidents_of(OTHER) == []
+
+
+async def test_a_higher_version_replaces_all_incidents_of_its_parent_and_no_others(store: Store) -> None:
+    stranger = incident(key(parent=OTHER))
+    await put_all(store, [incident(key(1)), incident(key(2)), stranger])
+
+    await store.put_incidents(PARENT, [incident(key(3))], 2)
+
+    assert await store.incidents_of(PARENT) == [incident(key(3))]
+    assert await store.incidents_of(OTHER) == [stranger]
+    assert await store.find_incidents(IncidentFilter(id=1)) == []
+
+
+@pytest.mark.parametrize("version", [4, 5])
+async def test_a_version_that_is_not_above_the_one_there_changes_nothing(store: Store, version: int) -> None:
+    await store.put_incidents(PARENT, [incident(status="acknowledged")], 5)
+
+    await store.put_incidents(PARENT, [incident(status="triggered")], version)
+
+    assert await store.incidents_of(PARENT) == [incident(status="acknowledged")]
+
+
+async def test_the_version_stays_when_the_last_incident_is_gone(store: Store) -> None:
+    await store.put_incidents(PARENT, [incident()], 5)
+    await store.put_incidents(PARENT, [], 6)
+
+    await store.put_incidents(PARENT, [incident()], 5)
+
+    assert await store.incidents_of(PARENT) == []
+
+
+async def test_versions_of_owners_have_room_for_an_epoch_above_their_counter(store: Store) -> None:
+    await store.put_incidents(PARENT, [incident(key(1))], (2**31 - 1) << 32)
+
+    await store.put_incidents(PARENT, [incident(key(2))], (2**31 - 1) << 32 | 1)
+
+    assert await store.incidents_of(PARENT) == [incident(key(2))]
+
+
+async def test_a_list_is_newest_first_by_creation_then_id(store: Store) -> None:
+    incidents = [
+        incident(key(1, parent=OTHER), created_us=30),
+        incident(key(2**63), created_us=20),
+        incident(key(9), created_us=20),
+        incident(key(99), created_us=10),
+    ]
+    await put_all(store, incidents)
+
+    assert await store.find_incidents(IncidentFilter()) == incidents
+    assert await store.find_incidents(IncidentFilter(oldest_first=True)) == incidents[::-1]
+
+
+async def test_pages_neither_overlap_nor_skip(store: Store) -> None:
+    incidents = [incident(key(n), created_us=n // 3) for n in range(10)]
+    await put_all(store, incidents)
+
+    pages = [await store.find_incidents(IncidentFilter(offset=offset, limit=4)) for offset in (0, 4, 8, 12)]
+
+    assert [len(page) for page in pages] == [4, 4, 2, 0]
+    assert [one for page in pages for one in page] == incidents[::-1]
+
+
+async def test_each_condition_of_a_filter_narrows_the_list_and_all_must_hold(store: Store) -> None:
+    disk = incident(key(1), created_us=10)
+    seen = incident(key(2), created_us=20, status="acknowledged", urgency="low")
+    queue = incident(key(3, parent=OTHER), created_us=30, urgency="low")
+    load = incident(key(4, parent=Parent("checkout", "load")), created_us=40, status="resolved")
+    await put_all(store, [disk, seen, queue, load])
+
+    async def found(where: IncidentFilter) -> list[Incident]:
+        return await store.find_incidents(where)
+
+    assert await found(IncidentFilter(services=("mail",))) == [queue]
+    assert await found(IncidentFilter(services=("mail", "checkout"))) == [load, queue, seen, disk]
+    assert await found(IncidentFilter(services=("checkout",), dedup_key="load")) == [load]
+    assert await found(IncidentFilter(dedup_key=PARENT.dedup_key)) == [seen, disk]
+    assert await found(IncidentFilter(statuses=("triggered", "acknowledged"))) == [queue, seen, disk]
+    assert await found(IncidentFilter(urgencies=("low",))) == [queue, seen]
+    assert await found(IncidentFilter(urgencies=("low",), statuses=("triggered",))) == [queue]
+    assert await found(IncidentFilter(since_us=20, until_us=40)) == [queue, seen]
+    assert await found(IncidentFilter(services=("nobody",))) == []
+
+
+async def test_an_incident_is_found_by_its_id_and_by_each_alias(store: Store) -> None:
+    wanted = incident(key(2**64 - 1), aliases=(0, 7, 2**63))
+    twin = incident(key(7, parent=OTHER))
+    await put_all(store, [wanted, twin])
+
+    assert await store.find_incidents(IncidentFilter(id=2**64 - 1)) == [wanted]
+    assert await store.find_incidents(IncidentFilter(id=0)) == [wanted]
+    assert await store.find_incidents(IncidentFilter(id=2**63)) == [wanted]
+    assert await store.find_incidents(IncidentFilter(id=7, services=("checkout",))) == [wanted]
+    assert sorted(one.parent for one in await store.find_incidents(IncidentFilter(id=7))) == [PARENT, OTHER]
+    assert await store.find_incidents(IncidentFilter(id=8)) == []
+
+
+async def test_an_alias_that_repeats_the_incidents_own_id_names_it_once(store: Store) -> None:
+    wanted = incident(key(7), aliases=(7, 7))
+
+    await store.put_incidents(PARENT, [wanted], 1)
+
+    assert await store.find_incidents(IncidentFilter(id=7)) == [wanted]
