@@ -179,7 +179,11 @@ class FaultSwitch:
         return self._decode(raw)
 
     def set_rule(self, rule: Rule) -> None:
-        """Adds a rule, or replaces the one of its id and counts its hits anew."""
+        """Adds a rule, or replaces the one of its id and counts its hits anew.
+
+        Raises ValueError for a rule that no file could hold, `Misconfigured` when the file there cannot be read.
+        """
+        msgspec.convert(msgspec.to_builtins(rule), Rule)
         with self._locked():
             others = [other for other in self.rules() if other.id != rule.id]
             if len(others) >= RULES_MAX:
