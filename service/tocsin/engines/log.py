@@ -69,6 +69,7 @@ class Log(Protocol):
     async def append(self, topic: str, partition: int, records: Sequence[Record]) -> int:
         """Appends the records in order; returns the first one's offset once they are on the in-sync replicas.
 
+        A record with timestamp 0 gets the log's own time.
         Raises `Refused` when a record is over the log's size limit, `Misconfigured` for an unknown topic or partition.
         After `Unavailable` the records may or may not be there.
         """

@@ -108,6 +108,18 @@ async def test_waiting_fetches_cost_next_to_nothing_and_leave_nothing_behind(log
     assert log._database._watch is None
 
 
+async def test_a_fetch_that_is_cancelled_before_it_was_looked_at_is_not_waited_for(log: EmbeddedLog) -> None:
+    await log.ensure_topic("requests", 1)
+    for pauses in range(3):
+        fetch = asyncio.ensure_future(log.fetch("requests", 0, 0, records_max=1, bytes_max=1, wait_s=30))
+        for _ in range(pauses):
+            await asyncio.sleep(0)
+        fetch.cancel()
+    await log.bounds("requests", 0)  # the worker has come to all of them
+    assert not log._waiters._waiting
+    assert log._database._watch is None
+
+
 async def test_compaction_leaves_the_young_and_those_without_a_key(log: EmbeddedLog) -> None:
     await log.ensure_topic("words", 1, compacted=True)
     await log.append("words", 0, [at(10, b"a"), at(20, b"b"), at(30), at(95, b"a"), at(96, b"b"), at(97, b"a")])

@@ -96,7 +96,8 @@ class Database:
 
     def watch_for(self, watch: Work[None] | None) -> None:
         """Calls `watch` in the worker thread after each commit, of this connection at once and of others within
-        `POLL_S`; None ends it. Commits that come together are told once.
+        `POLL_S`; None ends it. Commits that come together are told once. Begins at once when it is called in a
+        read or write, else with the next one.
         """
         self._watch = watch
 

@@ -26,11 +26,14 @@ class Waiters:
     def add(self, wake: Wake, partition_id: int, offset: int) -> None:
         """Wakes when the partition's end is above the offset. Called in the worker thread."""
         with self._lock:
+            if wake.done():  # whoever asked was cancelled before this thread came to it
+                return
             self._waiting[wake] = (partition_id, offset)
             self._database.watch_for(self._look)
 
     def remove(self, wake: Wake) -> None:
-        """Forgets it; one that is not there is no error. Without anyone who waits the file is not looked at."""
+        """Forgets it, also when it is yet to be added. Without anyone who waits the file is not looked at."""
+        wake.cancel()
         with self._lock:
             if self._waiting.pop(wake, None) is not None and not self._waiting:
                 self._database.watch_for(None)
