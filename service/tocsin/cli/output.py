@@ -1,0 +1,140 @@
+"""What commands have in common: tables or JSON, messages, times for people, exit statuses, and asking before a deed.
+
+Results go to stdout, everything else to stderr, so that `--json` can be piped. Data of strangers is shown with its
+control characters spelt out: an alert's title must not steer the terminal of whoever reads it.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+Row = Mapping[str, Any]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, complete, stable.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+RegionsDir = Annotated[Path | None, typer.Option("--regions-dir", help="The folder of region files.")]
+
+PIPE_WIDTH: Final = 10_000
+"""Columns of a table that is not shown on a terminal: nothing is wrapped or cut."""
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Status(IntEnum):
+    """What a command ends with."""
+
+    HELD = 0
+    """It held, or is valid."""
+    DEVIATED = 1
+    """It deviated, is invalid, or was refused."""
+    USAGE = 2
+    """The command line is wrong."""
+    UNKNOWN = 3
+    """Inconclusive: the question could not be answered."""
+
+
+def status_of(error: Exception) -> Status | None:
+    """The status that an error ends a command with; None when it is not one that Tocsin knows, but a fault of its own.
+
+    What did not answer leaves the question open: that must not look like a verdict.
+    """
+    from tocsin.config import ConfigError
+    from tocsin.engines.errors import EngineError, Unavailable
+
+    if isinstance(error, Unavailable):
+        return Status.UNKNOWN
+    return Status.DEVIATED if isinstance(error, EngineError | ConfigError) else None
+
+
+def fail(error: Exception) -> None:
+    """Tells an error and its causes on stderr."""
+    from tocsin.telemetry import explain
+
+    lines = [clean(line) for line in explain(error).splitlines()]
+    typer.echo("\n  ".join([f"error: {lines[0]}", *lines[1:]]), err=True)
+
+
+def note(text: str) -> None:
+    """Tells something beside the result, on stderr."""
+    typer.echo(text, err=True)
+
+
+def show_json(value: Any) -> None:
+    """A result as JSON."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def show_list(
+    rows: Sequence[Row], columns: Mapping[str, Callable[[Row], object]], *, as_json: bool, empty: str
+) -> None:
+    """Rows as a JSON list, whole; or as a table of these columns, or the words for none at all."""
+    if as_json:
+        show_json([dict(row) for row in rows])
+    elif not rows:
+        typer.echo(empty)
+    else:
+        _table([*columns], [[str(cell(row)) for cell in columns.values()] for row in rows])
+
+
+def show_fields(fields: Row, *, as_json: bool) -> None:
+    """One thing's fields: as a JSON object, or a line each."""
+    if as_json:
+        show_json(dict(fields))
+    else:
+        _table([], [[name, str(value)] for name, value in fields.items()])
+
+
+def clean(text: str) -> str:
+    """The text with control characters spelt out."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def utc(at_s: float) -> str:
+    """A Unix time as people and machines read it: `2019-08-29T21:15:00Z`."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def ago(at_s: float, now_s: float) -> str:
+    """A time as seen from now, in its largest whole unit: `3 min ago`, `in 2 h`, `now` within a second."""
+    distance = abs(now_s - at_s)
+    for seconds, unit in _UNITS:
+        if distance >= seconds:
+            text = f"{int(distance // seconds)} {unit}"
+            return f"{text} ago" if at_s < now_s else f"in {text}"
+    return "now"
+
+
+def confirm(deed: str, *, undo: str, yes: bool) -> None:
+    """Shows what will be done and how to undo it, then returns if it is wanted.
+
+    Ends the command if not: with status 1 when a person said no, with 2 when nobody can be asked and --yes is missing.
+    """
+    note(f"will do: {clean(deed)}\nto undo: {clean(undo)}")
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        note("nothing was done: nobody can be asked here (stdin is no terminal); --yes does it without asking")
+        raise typer.Exit(Status.USAGE)
+    if not typer.confirm("do it?", err=True):
+        note("nothing was done")
+        raise typer.Exit(Status.DEVIATED)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*headings, box=None, show_header=bool(headings), pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))

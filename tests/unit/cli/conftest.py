@@ -1,0 +1,21 @@
+"""What tests of commands share: one way to run them, as a user types them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tocsin.cli.main import app
+
+Run = Callable[..., Result]
+LOCAL = Path(__file__).parents[3] / "regions" / "local"
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Runs `tocsin` with these words on the local regions, while nothing else is up."""
+    monkeypatch.setenv("TOCSIN_REGIONS_DIR", str(LOCAL))
+    monkeypatch.setenv("TOCSIN_UP_FILE", str(tmp_path / "up.json"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return lambda *words: CliRunner().invoke(app, list(words), prog_name="tocsin")
