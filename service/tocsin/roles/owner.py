@@ -1,0 +1,392 @@
+r"""The owner of one partition number: the thin shell around its state machine.
+
+    fetch --\                                   /--> store (writer, trials, rows)
+    ledgers --> inbox --> Partition.step --> effects --> ledger (scribe)
+    answers --/                                 \--> budget, alarms
+
+One loop takes one input after the other and starts what comes out as tasks; each task puts its answer into the inbox.
+Nothing here decides anything.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tocsin.core.effects import (
+    Acknowledged,
+    Alarm,
+    Count,
+    Effect,
+    Input,
+    Keep,
+    KeptDone,
+    LedgerRead,
+    Look,
+    Looked,
+    Lose,
+    Mark,
+    MarkDone,
+    Now,
+    Save,
+    SaveDone,
+    Say,
+    SetFetched,
+    Stop,
+    Tick,
+    Write,
+    Wrote,
+)
+from tocsin.core.failures import Kind
+from tocsin.core.kept import Stage
+from tocsin.core.knowledge import Place
+from tocsin.core.partition import Partition, Phase
+from tocsin.core.progress import Coordinates, Runs, SourceProgress, merge_rows
+from tocsin.core.requests import bytes_digest, decode_records
+from tocsin.core.sources import Fetch
+from tocsin.core.statements import Replica, Statement, decode_statement
+from tocsin.engines.errors import EngineError, Misconfigured, OutOfRange
+from tocsin.engines.log import Claim, Log
+from tocsin.engines.store import Lost, Store
+from tocsin.roles.scribe import Scribe
+from tocsin.roles.trial import Trials
+from tocsin.roles.writer import Writer
+from tocsin.topology import Region
+
+FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
+FETCH_WAIT_S: Final = 1.0
+TICK_S: Final = 0.1
+STOP_S_MAX: Final = 10.0
+UNREACHABLE_PAUSE_S: Final = 0.5
+LEDGER_RECORDS_MAX: Final = 1000
+OPEN_STAGES: Final = (Stage.HELD, Stage.ASIDE, Stage.QUARANTINED, Stage.DROPPED)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the owners of one creator share."""
+
+    log: Log
+    store: Store
+    region: Region
+    replica: Replica
+    founding: frozenset[str]
+    trials: Trials
+    store_answers: Callable[[], Coroutine[Any, Any, bool]]
+    """Probes the store now."""
+    count: Callable[[str], None]
+    """A request of this service would be skipped: all owners are told the budget afterwards."""
+
+
+def now() -> Now:
+    """The one place where a creator reads the clocks."""
+    return Now(time.monotonic(), time.time_ns() // 1000)
+
+
+class Owner:
+    """Runs one partition number from its claim to its release."""
+
+    def __init__(self, around: Surroundings, claim: Claim, machine: Partition) -> None:
+        self.machine = machine
+        self.partition = claim.partition
+        self.claim = claim
+        self.lag_s = 0.0
+        self.lag_records = 0
+        self._around = around
+        self._inbox: asyncio.Queue[Input] = asyncio.Queue()
+        self._writer = Writer(around.store, claim.epoch)
+        self._scribe = Scribe(around.log, around.region.ledger, claim.partition, self._said)
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._read_to_end: set[str] = set()
+
+    @classmethod
+    async def take_over(cls, around: Surroundings, claim: Claim) -> "Owner":
+        """Loads what earlier owners left; raises `Misconfigured` when the log is not the one that they knew."""
+        store, partition = around.store, claim.partition
+        rows = await store.progress(partition)
+        sources = {}
+        for name, topic in around.region.requests_topics.items():
+            sources[name] = SourceProgress(await _coordinates(around.log, topic, partition), Runs())
+        for name, source in merge_rows(rows).items():
+            if name in sources:
+                await _check_known(around.log, source, sources[name].coordinates)
+        place = Place(
+            around.replica,
+            partition,
+            claim.epoch,
+            await store.identity(),
+            tuple(peer.name for peer in around.region.peers),
+            around.founding,
+        )
+        kept = await store.kept_rows(partition=partition, stages=OPEN_STAGES)
+        machine = Partition(place, around.region.limits, now(), sources=sources, rows=rows, kept=kept)
+        return cls(around, claim, machine)
+
+    # From the outside -------------------------------------------------------------------------------------------
+
+    def tell(self, event: Input) -> None:
+        """Puts an input before the machine."""
+        self._inbox.put_nowait(event)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Drives the machine until `stopping` is set and what was in hand is written; raises what went wrong."""
+        async with asyncio.TaskGroup() as group:
+            services = [group.create_task(self._scribe.run()), group.create_task(self._tick())]
+            for name, topic in self._around.region.ledger_topics.items():
+                services.append(group.create_task(self._read_ledger(name, topic)))
+            services.append(group.create_task(self._watch(stopping)))
+            await self._loop(group)
+            for service in services:
+                service.cancel()
+
+    async def _loop(self, group: asyncio.TaskGroup) -> None:
+        machine = self.machine
+        while machine.phase is not Phase.STOPPED:
+            await self._step(await self._inbox.get(), group)
+        # What is still to come is the acknowledgement of the last save, and whatever finishes in time.
+        try:
+            async with asyncio.timeout(STOP_S_MAX):
+                while self._tasks or not self._inbox.empty():
+                    await self._step(await self._inbox.get(), group)
+        except TimeoutError:
+            _log.warning("stopped with answers outstanding", extra={"action": "stop_timed_out"})
+        for task in (*self._tasks, *self._fetching.values()):
+            task.cancel()
+
+    async def _step(self, event: Input, group: asyncio.TaskGroup) -> None:
+        if isinstance(event, SetFetched):
+            del self._fetching[event.source]
+            if not self._is_wanted(event):
+                return
+        for effect in self.machine.step(event, now()):
+            self._start(effect, group)
+        for fetch in self.machine.fetches():
+            if fetch.source not in self._fetching:
+                self._fetching[fetch.source] = group.create_task(self._fetch(fetch))
+        await asyncio.sleep(0)
+
+    def _is_wanted(self, event: SetFetched) -> bool:
+        """Whether a set that arrives may still be taken: the machine may have halted while it was on its way."""
+        wanted = {fetch.source: fetch.position for fetch in self.machine.fetches()}
+        return wanted.get(event.source) == event.position
+
+    async def _watch(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self.tell(Stop())
+
+    async def _tick(self) -> None:
+        while True:
+            self.tell(Tick(self.lag_s))
+            await asyncio.sleep(TICK_S)
+
+    # Effects ----------------------------------------------------------------------------------------------------
+
+    def _start(self, effect: Effect, group: asyncio.TaskGroup) -> None:
+        match effect:
+            case Say(statements=statements):
+                self._scribe.say(statements)
+            case Alarm(action=action, subject=subject, text=text):
+                _log.warning(text, extra={"action": action, "request": subject, "partition": self.partition})
+            case Count(service=service):
+                self._around.count(service)
+            case Write():
+                self._spawn(self._write(effect), group)
+            case Look():
+                self._spawn(self._look(effect), group)
+            case Keep():
+                self._spawn(self._keep(effect), group)
+            case Mark():
+                self._spawn(self._mark(effect), group)
+            case Save():
+                self._spawn(self._save(effect), group)
+            case Lose():
+                self._spawn(self._lose(effect), group)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], group: asyncio.TaskGroup) -> None:
+        task = group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, effect: Write) -> None:
+        if effect.alone:
+            failures = await self._around.trials.write(effect.requests)
+            tried = [request for index, request in enumerate(effect.requests) if index not in failures]
+            for place, failure in (await self._writer.write(tried)).items():
+                failures[effect.requests.index(tried[place])] = failure
+        else:
+            failures = await self._writer.write(effect.requests)
+        nothing = len(failures) == len(effect.requests) and all(
+            failure.kind is Kind.UNAVAILABLE for failure in failures.values()
+        )
+        answers = not nothing or await self._around.store_answers()
+        self.tell(Wrote(effect.write, failures, answers))
+
+    async def _look(self, effect: Look) -> None:
+        try:
+            stored: bool | None = await self._around.store.entry(effect.key) is not None
+        except EngineError:
+            stored = None
+        self.tell(Looked(effect.key, stored))
+
+    async def _keep(self, effect: Keep) -> None:
+        ok = await _works(self._around.store.put_kept(effect.kept))
+        self.tell(KeptDone(effect.kept.key, effect.kept.version, ok))
+
+    async def _mark(self, effect: Mark) -> None:
+        ok = await _works(self._around.store.mark(effect.key, effect.number, dropped=effect.dropped))
+        ok = ok and await _works(self._writer.refold(effect.key.parent))
+        self.tell(MarkDone(effect.key, effect.number, ok))
+
+    async def _save(self, effect: Save) -> None:
+        store, row = self._around.store, effect.row
+        ok = await _works(store.save_progress(row))
+        if ok and effect.first:
+            await _works(store.forget_progress(row.partition, row.epoch))
+        self.tell(SaveDone(ok))
+        if ok:
+            topics = self._around.region.requests_topics
+            for name, source in row.sources.items():
+                group, low = self.claim.group, source.runs.low
+                await _works(self._around.log.commit(group, topics[name], self.partition, low))
+
+    async def _lose(self, effect: Lose) -> None:
+        _log.error(
+            "retention removed offsets %d to %d of %s before they were read here; backfill them from the peer",
+            effect.start,
+            effect.end - 1,
+            effect.source,
+            extra={"action": "lost_to_retention", "partition": self.partition},
+        )
+        lost = Lost(self.partition, effect.source, effect.start, effect.end, now().unix_us)
+        while not await _works(self._around.store.put_lost(lost)):
+            await asyncio.sleep(UNREACHABLE_PAUSE_S)
+
+    def _said(self, statements: Sequence[Statement]) -> None:
+        self.tell(Acknowledged(statements))
+
+    # Reading ----------------------------------------------------------------------------------------------------
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        """Fetches one message set; the next fetch of this source starts once the machine was told, or at a tick."""
+        topic = self._around.region.requests_topics[fetch.source]
+        try:
+            fetched = await self._around.log.fetch(
+                topic,
+                self.partition,
+                fetch.position,
+                records_max=fetch.records_max,
+                bytes_max=FETCH_BYTES_MAX,
+                wait_s=FETCH_WAIT_S,
+            )
+        except EngineError as error:
+            _log.warning("fetch failed: %s", error, extra={"action": "fetch_failed", "topic": topic})
+            await asyncio.sleep(UNREACHABLE_PAUSE_S)
+            del self._fetching[fetch.source]
+            return
+        if fetched.next_offset == fetch.position and fetched.log_start <= fetch.position:
+            del self._fetching[fetch.source]
+            return
+        offsets = [delivered.offset for delivered in fetched.records]
+        records = [delivered.record for delivered in fetched.records]
+        contents = decode_records(records)
+        self.tell(
+            SetFetched(fetch.source, fetch.position, offsets, records, contents, fetched.next_offset, fetched.log_start)
+        )
+
+    async def _read_ledger(self, name: str, topic: str) -> None:
+        """Reads a ledger from its start, for ever; the machine is told when all were read to their present ends."""
+        log = self._around.log
+        offset = 0
+        end: int | None = None
+        while True:
+            try:
+                if end is None:
+                    _, end = await log.bounds(topic, self.partition)
+                fetched = await log.fetch(
+                    topic,
+                    self.partition,
+                    offset,
+                    records_max=LEDGER_RECORDS_MAX,
+                    bytes_max=FETCH_BYTES_MAX,
+                    wait_s=FETCH_WAIT_S if offset >= end else 0.0,
+                )
+            except EngineError as error:
+                _log.warning("ledger read failed: %s", error, extra={"action": "ledger_read_failed", "topic": topic})
+                await asyncio.sleep(UNREACHABLE_PAUSE_S)
+                continue
+            offset = fetched.next_offset
+            statements = [decode_statement(record.key, record.value) for _, record in fetched.records]
+            if offset >= end:
+                self._read_to_end.add(name)
+            at_end = self._read_to_end == set(self._around.region.ledger_topics)
+            if statements or (at_end and self.machine.phase is Phase.READING):
+                self.tell(LedgerRead(statements, at_end))
+
+    async def measure(self) -> None:
+        """Measures the lag in records and seconds; raises `EngineError`."""
+        records, oldest_ms = 0, None
+        log = self._around.log
+        for name, topic in self._around.region.requests_topics.items():
+            low = self.machine.sources.runs(name).low
+            start, end = await log.bounds(topic, self.partition)
+            records += max(0, end - max(low, start))
+            if low < end:
+                first = await log.fetch(topic, self.partition, low, records_max=1, bytes_max=1, wait_s=0.0)
+                if first.records:
+                    timestamp_ms = first.records[0].record.timestamp_ms
+                    oldest_ms = timestamp_ms if oldest_ms is None else min(oldest_ms, timestamp_ms)
+        self.lag_records = records
+        self.lag_s = max(0.0, now().unix_us / 1e6 - oldest_ms / 1e3) if oldest_ms is not None else 0.0
+
+
+async def _works(call: Coroutine[Any, Any, Any]) -> bool:
+    """Whether a call on an engine worked; why not is logged."""
+    try:
+        await call
+    except EngineError as error:
+        _log.warning("%s", error, extra={"action": "engine_call_failed"})
+        return False
+    return True
+
+
+async def _coordinates(log: Log, topic: str, partition: int) -> Coordinates:
+    found = await log.topic(topic)
+    if found is None:
+        message = f"topic {topic} does not exist; start the creator of this region first, it makes the topics"
+        raise Misconfigured(message)
+    return Coordinates(await log.cluster(), topic, found.incarnation, partition)
+
+
+async def _check_known(log: Log, source: SourceProgress, present: Coordinates) -> None:
+    """Refuses a log that is not the one that progress was recorded in."""
+    where = f"topic {present.topic}, partition {present.partition}"
+    if source.coordinates != present:
+        message = (
+            f"{where} is not the log that progress was recorded in: it was {source.coordinates}, now it is {present}. "
+            "Nothing was read. If the topic was made anew on purpose, the stack needs a new store, or one restored "
+            "from a backup that matches this log"
+        )
+        raise Misconfigured(message)
+    if source.anchor is None:
+        return
+    offset, known_digest = source.anchor
+    start, end = await log.bounds(present.topic, present.partition)
+    if offset < start:
+        return  # a record that retention removed is no mismatch
+    try:
+        found = await log.fetch(
+            present.topic, present.partition, offset, records_max=1, bytes_max=FETCH_BYTES_MAX, wait_s=0.0
+        )
+        records = found.records
+    except OutOfRange:
+        records = ()
+    if not records or records[0].offset != offset or bytes_digest(records[0].record) != known_digest:
+        message = (
+            f"{where} does not hold the record at offset {offset} that was read there (it now ends at {end}): its "
+            "offsets were used again. Nothing was read; restore the log, or give the stack a new store"
+        )
+        raise Misconfigured(message)

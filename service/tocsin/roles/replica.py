@@ -1,0 +1,194 @@
+"""What concerns a replica as a whole, whichever partition numbers this creator owns of it.
+
+Does the store answer? How much of the budget is left? How is the region, taken over all partition numbers and
+processes? Each is found out here, at one pace, and told to every owner; and how each partition number is, is written
+into the store, where the querier and people read it.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from tocsin.core.budget import Budget
+from tocsin.core.effects import BudgetIs, RegionIs, StoreAnswers
+from tocsin.core.kept import Stage
+from tocsin.core.limits import Limits
+from tocsin.engines.errors import EngineError
+from tocsin.engines.store import Document, Store
+from tocsin.roles.owner import Owner, now
+
+PACE_S: Final = 0.5
+PROBE_S_MAX: Final = 2.0
+SEEN_MAX: Final = 1000
+BUDGET: Final = "budget"
+SEEN: Final = "services-seen"
+REGION_WORDS: Final = "region-words"
+STATUS: Final = "status/"
+_log = logging.getLogger(__name__)
+
+
+class ReplicaCare:
+    """Keeps what all owners of one replica share, in this process and in the store."""
+
+    def __init__(self, store: Store, limits: Limits, region: str, owners: Mapping[int, Owner]) -> None:
+        self.answers = True
+        self.budget = Budget()
+        self._store = store
+        self._limits = limits
+        self._region = region
+        self._owners = owners
+        self._counts: set[str] = set()
+        self._seen: dict[str, int] = {}
+        self._told = RegionIs(halted=False, ill=False, draining=False)
+
+    async def run(self) -> None:
+        """Takes care until it is cancelled."""
+        await self._load_seen()
+        while True:
+            if await self.probe():
+                try:
+                    await self._keep_budget()
+                    await self._keep_status()
+                except EngineError as error:
+                    _log.warning("%s", error, extra={"action": "care_failed"})
+            await self._keep_region()
+            await asyncio.sleep(PACE_S)
+
+    def greet(self, owner: Owner) -> None:
+        """Tells a new owner how things are."""
+        owner.tell(BudgetIs(frozenset(self.budget.counted), self.budget.spent))
+        owner.tell(StoreAnswers(self.answers))
+        owner.tell(self._told)
+
+    def count(self, service: str) -> None:
+        """A request of this service would be skipped: it is counted at the next pace, and all owners are told."""
+        self._counts.add(service)
+
+    async def probe(self) -> bool:
+        """Whether the store answers now; all owners are told when that is news."""
+        try:
+            async with asyncio.timeout(PROBE_S_MAX):
+                await self._store.ping()
+            answers = True
+        except (EngineError, TimeoutError):
+            answers = False
+        if answers != self.answers:
+            self.answers = answers
+            action = "store_answers" if answers else "store_silent"
+            _log.warning("the store %s", "answers again" if answers else "answers nothing", extra={"action": action})
+            self._tell(StoreAnswers(answers))
+        return answers
+
+    def _tell(self, event: BudgetIs | RegionIs | StoreAnswers) -> None:
+        for owner in self._owners.values():
+            owner.tell(event)
+
+    # The budget -------------------------------------------------------------------------------------------------
+
+    async def _keep_budget(self) -> None:
+        """Counts what is asked for, by a conditional write, and takes in what a person released."""
+        document = await self._store.document(BUDGET)
+        before = Budget.decode(document.value) if document else Budget()
+        version = document.version if document else 0
+        counts = sorted(self._counts)
+        seen = self._services_seen()
+        after = before
+        for service in counts:
+            after = after.count(service, seen, services_max=self._limits.budget_services)
+        if after != before and not await self._store.put_document(
+            Document(BUDGET, version + 1, after.encode()), after=version
+        ):
+            return  # another creator was faster: counted at the next pace, on top of what it wrote
+        self._counts.difference_update(counts)
+        if after.spent and not before.spent:
+            text = "the budget is spent: requests of more services than allowed would be skipped; this replica halts"
+            _log.error(text, extra={"action": "budget_spent", "services": list(after.counted)})
+        if counts or after != self.budget:
+            self.budget = after
+            self._tell(BudgetIs(frozenset(after.counted), after.spent))
+
+    async def _load_seen(self) -> None:
+        try:
+            document = await self._store.document(SEEN)
+        except EngineError:
+            return  # a smaller number of services seen makes the budget smaller, never larger
+        if document:
+            self._seen = msgspec.json.decode(document.value, type=dict[str, int])
+
+    def _services_seen(self) -> tuple[str, ...]:
+        for owner in self._owners.values():
+            for service, seen_us in owner.machine.seen.items():
+                self._seen[service] = max(seen_us, self._seen.get(service, 0))
+        since_us = now().unix_us - int(self._limits.seen_window_s * 1e6)
+        young = sorted(((us, service) for service, us in self._seen.items() if us >= since_us), reverse=True)
+        self._seen = {service: us for us, service in young[:SEEN_MAX]}
+        return tuple(self._seen)
+
+    # The region -------------------------------------------------------------------------------------------------
+
+    async def _keep_region(self) -> None:
+        """Takes all partition numbers together, those of other processes by what they wrote; tells the owners."""
+        halted = any(owner.machine.halted for owner in self._owners.values())
+        ill = any(owner.machine.known.is_ill(now()) for owner in self._owners.values())
+        draining = self._region in self.drained()
+        if self.answers:
+            try:
+                for document in await self._store.documents(STATUS):
+                    status: dict[str, Any] = json.loads(document.value)
+                    if status["partition"] not in self._owners:
+                        halted = halted or bool(status["halted"])
+            except EngineError as error:
+                _log.warning("%s", error, extra={"action": "care_failed"})
+        told = RegionIs(halted, ill, draining)
+        if told != self._told:
+            self._told = told
+            _log.warning("the region is now %s", told, extra={"action": "region_state", "halted": halted, "ill": ill})
+            self._tell(told)
+
+    def drained(self) -> list[str]:
+        """The regions that count as drained, by what this process read in its ledgers."""
+        drained = set()
+        for owner in self._owners.values():
+            known = owner.machine.known
+            for region in (known.place.me.region, *known.place.peers):
+                if known.book.is_drained(region, founding=region in known.place.founding):
+                    drained.add(region)
+        return sorted(drained)
+
+    # What is written down ---------------------------------------------------------------------------------------
+
+    async def _keep_status(self) -> None:
+        await asyncio.gather(*(self.put_status(owner) for owner in self._owners.values()))
+        if self._owners:
+            at_us = now().unix_us
+            words = json.dumps({"drained": self.drained()}).encode()
+            await self._store.put_document(Document(REGION_WORDS, at_us, words))
+            await self._store.put_document(Document(SEEN, at_us, msgspec.json.encode(self._seen)))
+
+    async def put_status(self, owner: Owner) -> None:
+        """Writes down how a partition number is; raises `EngineError`."""
+        await owner.measure()
+        machine = owner.machine
+        stages = [case.stage for case in machine.cases.open.values()]
+        machine.sources.settle()
+        status = {
+            "partition": owner.partition,
+            "at_us": now().unix_us,
+            "epoch": owner.claim.epoch,
+            "phase": machine.phase,
+            "halted": machine.halted,
+            "ill": machine.known.is_ill(now()),
+            "store_answers": machine.known.answers,
+            "lag_records": owner.lag_records,
+            "lag_s": round(owner.lag_s, 3),
+            "held": stages.count(Stage.HELD),
+            "set_aside": stages.count(Stage.ASIDE),
+            "quarantined": stages.count(Stage.QUARANTINED),
+            "incarnation": machine.known.incarnation,
+        }
+        version = now().unix_us
+        await self._store.put_document(Document(f"{STATUS}{owner.partition}", version, json.dumps(status).encode()))

@@ -1,0 +1,134 @@
+"""Trials: a suspect request is tried alone in a child process, with limits of time and memory.
+
+What kills or hangs the child would have killed or hung the creator: the request is CRASHED, and its neighbours go on.
+The child is this module run as a program. It lives on from trial to trial and is replaced when one ends it; it speaks
+length-prefixed MessagePack on its standard input and output.
+"""
+
+import asyncio
+import contextlib
+import resource
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from tocsin.core.events import InvalidEvent, entry_of
+from tocsin.core.failures import Failure, Kind
+from tocsin.core.incidents import fold
+from tocsin.core.requests import Request
+from tocsin.engines.errors import EngineError
+from tocsin.engines.store import Store
+
+TRIAL_S_MAX: Final = 15.0
+"""A trial that takes longer hangs. Above every time-out of a store, so that a slow store is not taken for it."""
+START_S_MAX: Final = 30.0
+TRIAL_BYTES_MAX: Final = 1 << 30
+"""Address space of the child."""
+_LENGTH: Final = struct.Struct(">I")
+
+
+class Trials:
+    """Tries requests one by one in a child process; one trial at a time in a creator."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        """`command` starts the child: this module, with the options that open the same store."""
+        self._command = command
+        self._child: Process | None = None
+        self._lock = asyncio.Lock()
+
+    async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
+        """Stores the requests, each tried alone; returns the failures by index."""
+        failures = {}
+        for index, request in enumerate(requests):
+            async with self._lock:
+                failure = await self._try(request)
+            if failure is not None:
+                failures[index] = failure
+        return failures
+
+    async def _try(self, request: Request) -> Failure | None:
+        try:
+            child = self._child or await self._start()
+        except (OSError, EOFError, TimeoutError) as error:
+            await self.close()
+            return Failure(Kind.UNAVAILABLE, f"the child for trials did not start: {error}")
+        try:
+            async with asyncio.timeout(TRIAL_S_MAX):
+                await _send(child, msgspec.msgpack.encode(request))
+                raw = await _receive(child)
+        except TimeoutError:
+            await self.close()
+            return Failure(Kind.CRASHED, f"tried alone in a child process, it hung for {TRIAL_S_MAX:.0f} s")
+        except (EOFError, ConnectionError):
+            code = await self.close()
+            return Failure(Kind.CRASHED, f"tried alone in a child process, it ended that child ({_ending(code)})")
+        return msgspec.msgpack.decode(raw, type=Failure | None)
+
+    async def _start(self) -> Process:
+        self._child = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE)
+        async with asyncio.timeout(START_S_MAX):
+            await _receive(self._child)  # an empty message: it is ready
+        return self._child
+
+    async def close(self) -> int | None:
+        """Ends the child; returns its exit status."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        return await child.wait()
+
+
+def _ending(code: int | None) -> str:
+    return f"signal {-code}" if code is not None and code < 0 else f"exit status {code}"
+
+
+async def _send(child: Process, message: bytes) -> None:
+    if child.stdin is None:
+        raise EOFError
+    child.stdin.write(_LENGTH.pack(len(message)) + message)
+    await child.stdin.drain()
+
+
+async def _receive(child: Process) -> bytes:
+    if child.stdout is None:
+        raise EOFError
+    (length,) = _LENGTH.unpack(await child.stdout.readexactly(_LENGTH.size))
+    return await child.stdout.readexactly(length)
+
+
+async def try_one(store: Store, request: Request) -> Failure | None:
+    """Everything that a creator does with a request, but for putting the fold: that is the owner's."""
+    try:
+        entry = entry_of(request)
+        failures = await store.write([entry])
+        if failures:
+            return failures[0]
+        fold((await store.entries_of([entry.key.parent])).get(entry.key.parent, ()))
+    except InvalidEvent as error:
+        return Failure(Kind.REJECTED, f"invalid: {'; '.join(error.errors)}")
+    except EngineError as error:
+        return Failure(Kind.UNAVAILABLE, str(error))
+    return None
+
+
+def serve(store: Store) -> None:
+    """The child's life: a request in, a failure or nothing out, until its input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (TRIAL_BYTES_MAX, TRIAL_BYTES_MAX))
+    _answer(b"")
+    with asyncio.Runner() as runner:
+        while header := sys.stdin.buffer.read(_LENGTH.size):
+            raw = sys.stdin.buffer.read(*_LENGTH.unpack(header))
+            request = msgspec.msgpack.decode(raw, type=Request)
+            _answer(msgspec.msgpack.encode(runner.run(try_one(store, request))))
+        runner.run(store.close())
+
+
+def _answer(message: bytes) -> None:
+    sys.stdout.buffer.write(_LENGTH.pack(len(message)) + message)
+    sys.stdout.buffer.flush()
