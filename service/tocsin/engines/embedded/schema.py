@@ -42,8 +42,9 @@ STORE: Final = Format(
             created_us INTEGER NOT NULL, state BLOB NOT NULL)""",
         "CREATE UNIQUE INDEX incidents_by_key ON incidents (parent, id, digest)",
         "CREATE INDEX incidents_by_time ON incidents (created_us, id)",
-        "CREATE INDEX incidents_by_service ON incidents (service, dedup_key, created_us, id)",
-        "CREATE INDEX incidents_by_status ON incidents (status, urgency, created_us, id)",
+        "CREATE INDEX incidents_by_service ON incidents (service, created_us, id)",
+        "CREATE INDEX incidents_by_dedup_key ON incidents (dedup_key, created_us, id)",
+        "CREATE INDEX incidents_by_status ON incidents (status, created_us, id)",
         """CREATE TABLE incident_names (
             id BLOB NOT NULL, incident INTEGER NOT NULL REFERENCES incidents (row) ON DELETE CASCADE,
             PRIMARY KEY (id, incident)) WITHOUT ROWID""",
@@ -55,6 +56,7 @@ STORE: Final = Format(
         "CREATE UNIQUE INDEX kept_by_key ON kept (parent, id, digest)",
         "CREATE INDEX kept_by_id ON kept (id)",
         "CREATE INDEX kept_by_partition ON kept (partition, stage, since_us)",
+        "CREATE INDEX kept_by_stage ON kept (stage, since_us)",
         # Progress, lost ranges, documents
         """CREATE TABLE progress (
             partition INTEGER NOT NULL, epoch INTEGER NOT NULL, clean INTEGER NOT NULL, sources BLOB NOT NULL,
