@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """The tokens that the querier accepts."""
     faults_file: Path | None = None
     """The rules of the fault switch; left out, there is no switch around the engines."""
+    journal: bool = False
+    """Whether the embedded store logs every write of an entry, in a table of its own."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """The lowest level that is logged."""
     host: str | None = None

@@ -1,0 +1,38 @@
+"""Opening engines: where a region file's words become adapters, and the fault switch goes around them."""
+
+from pathlib import Path
+
+from tocsin.engines.embedded.log import EmbeddedLog
+from tocsin.engines.embedded.store import EmbeddedStore
+from tocsin.engines.faults import FaultSwitch
+from tocsin.engines.faulty import FaultyLog, FaultyStore
+from tocsin.engines.log import Log
+from tocsin.engines.store import Store
+from tocsin.settings import Settings
+from tocsin.topology import Region
+
+
+def open_log(region: Region, settings: Settings) -> Log:
+    """A region's log, as the roles of that region see it."""
+    log: Log = EmbeddedLog(settings.path(region.log.path))
+    switch = _switch(settings)
+    return FaultyLog(log, switch, region.name) if switch else log
+
+
+def open_mirrored_log(region: Region, settings: Settings, *, by: Region) -> Log:
+    """A region's log, as another region's mirror or intake sees it: what is cut between the two is cut here."""
+    log: Log = EmbeddedLog(settings.path(region.log.path))
+    switch = _switch(settings)
+    return FaultyLog(log, switch, by.name, port="mirror", peer=region.name) if switch else log
+
+
+def open_store(region: Region, stack: str, settings: Settings, *, read_only: bool = False) -> Store:
+    """A stack's outcome store; raises `Misconfigured` (at first use) when a file that is read only is missing."""
+    path: Path = settings.path(region.stacks[stack].path)
+    store: Store = EmbeddedStore(path, journal=settings.journal, read_only=read_only)
+    switch = _switch(settings)
+    return FaultyStore(store, switch, region.name) if switch else store
+
+
+def _switch(settings: Settings) -> FaultSwitch | None:
+    return FaultSwitch(settings.path(settings.faults_file)) if settings.faults_file else None
