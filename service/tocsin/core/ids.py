@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 
 DIGEST_BYTES: Final = 16
 SECONDS_MAX: Final = 0xFFFF_FFFF
+SECONDS_REMEMBERED: Final = 4
+"""Seconds of which a `Minter` knows what it gave out."""
 _ID = re.compile(r"0x[0-9a-f]{16}\Z")
 _KEY = re.compile(r"(0x[0-9a-f]{16})\.([0-9a-f]{12})\Z")
 
@@ -94,7 +96,7 @@ def id_seconds(temporal_id: int) -> int:
 
 def collision_odds(n: int) -> float:
     """The chance that n ids minted under one parent in one second are not all different: 1-exp(-n(n-1)/2^33)."""
-    return -math.expm1(-n * (n - 1) / 2**33)
+    return 0.0 - math.expm1(-n * (n - 1) / 2**33)  # from 0.0: a plain minus makes -0.0 of the odds of one id
 
 
 def digest(*parts: bytes) -> bytes:
@@ -112,26 +114,28 @@ def partition_of(parent: Parent, partitions: int) -> int:
 
 
 class Minter:
-    """Mints temporal ids that are unique within this process and second.
+    """Mints temporal ids that are unique within its second in this process, also when the clock steps back.
 
     Time and randomness are arguments. When a drawn value was used in this second already, the next free one is
-    taken: the first 2^32 ids of a second are all different.
+    taken: the first 2^32 ids of a second are all different. The seconds minted in last are remembered, so a clock
+    that is set back over fewer of them repeats nothing.
     """
 
     def __init__(self) -> None:
-        self._second = -1
-        self._used: set[int] = set()
+        self._used: dict[int, set[int]] = {}
 
     def mint(self, now_s: int, drawn: int) -> int:
         """An id for Unix second `now_s` from 32 drawn random bits; raises ValueError outside 0..2^32-1 seconds."""
         if not 0 <= now_s <= SECONDS_MAX:
             message = f"Unix second {now_s} does not fit in 32 bits"
             raise ValueError(message)
-        if now_s != self._second:
-            self._second = now_s
-            self._used.clear()
+        used = self._used.get(now_s)
+        if used is None:
+            if len(self._used) == SECONDS_REMEMBERED:
+                del self._used[next(iter(self._used))]
+            used = self._used[now_s] = set()
         low = drawn & 0xFFFF_FFFF
-        while low in self._used:
+        while low in used:
             low = (low + 1) & 0xFFFF_FFFF
-        self._used.add(low)
+        used.add(low)
         return now_s << 32 | low

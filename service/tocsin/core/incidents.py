@@ -1,15 +1,50 @@
-"""Incidents: the fold of a parent's entries, in one order, whatever order they came in."""
+"""Incidents: the fold of a parent's entries, in one order, whatever order they came in.
+
+Theory
+------
+An incident's state is a function of the *set* of its parent's entries: they are put in the order (received-at, id,
+digest), and each makes the step that `STEPS` says. So replay, duplication and reordering change nothing, and two
+regions with equal entries hold equal incidents. A trigger opens an incident when none is open and is counted by it when
+one is; what fits nowhere (an acknowledge or resolve with nothing open) stays in the log and belongs to no incident. An
+incident is known by its opening entry: when an earlier opening arrives late, the fold starts the incident there, and
+the entry that opened it before becomes one more trigger, an alias.
+
+Title, source and severity are those of the opening entry, as with PagerDuty: whoever was paged for an incident finds it
+under the name that the page had. What later triggers said is in their entries.
+
+`fold` is the definition. `Folding` gets there one entry at a time, for a cache: it takes what sorts after all that it
+has seen, knows repeats, and says when it cannot tell; then the caller folds anew from the store.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
 
 import msgspec
 
+from tocsin.core.entries import Entry
 from tocsin.core.ids import Parent, RequestKey
+
+ALIASES_MAX: Final = 32
+"""The first so many ids are kept with the incident; a later one is found through its entry."""
+KNOWN_MAX: Final = 4_096
+"""The newest so many keys are remembered by a `Folding`, to know repeats by."""
+
+
+class Status(StrEnum):
+    """Where an incident is."""
+
+    TRIGGERED = "triggered"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
 
 
 class Incident(msgspec.Struct, frozen=True):
     """The folded state of one incident. Its key is that of its opening entry; times are Unix microseconds.
 
     `aliases` are the ids of later triggers that were folded in: an id that was once an incident's own, before an
-    earlier opening arrived, still names it.
+    earlier opening arrived, still names it. `entries` counts the entries that belong to it and `updated_us` is when the
+    last of them was received.
     """
 
     key: RequestKey
@@ -31,6 +66,11 @@ class Incident(msgspec.Struct, frozen=True):
         """What the incident's entries belong to."""
         return self.key.parent
 
+    @property
+    def order(self) -> tuple[int, int, bytes]:
+        """The place of its opening entry in the fold."""
+        return self.created_us, self.key.id, self.key.digest
+
 
 class IncidentFilter(msgspec.Struct, frozen=True):
     """What to list: empty sequences mean any. `since_us` and `until_us` bound `created_us` (until excluded)."""
@@ -45,3 +85,159 @@ class IncidentFilter(msgspec.Struct, frozen=True):
     oldest_first: bool = False
     offset: int = 0
     limit: int = 25
+
+
+STEPS: Final[dict[tuple[Status, str], Status]] = {
+    (Status.TRIGGERED, "trigger"): Status.TRIGGERED,
+    (Status.TRIGGERED, "acknowledge"): Status.ACKNOWLEDGED,
+    (Status.TRIGGERED, "resolve"): Status.RESOLVED,
+    (Status.ACKNOWLEDGED, "trigger"): Status.ACKNOWLEDGED,  # somebody is on it: it stays silent
+    (Status.ACKNOWLEDGED, "acknowledge"): Status.ACKNOWLEDGED,
+    (Status.ACKNOWLEDGED, "resolve"): Status.RESOLVED,
+}
+"""(status, action) to the next status. What is not here belongs to no incident; but a trigger opens the next one."""
+
+URGENCIES: Final = {"critical": "high", "error": "high", "warning": "low", "info": "low"}
+
+
+class _Payload(msgspec.Struct):
+    summary: str = ""
+    source: str = ""
+    severity: str = ""
+
+
+class _Trigger(msgspec.Struct):
+    payload: _Payload = msgspec.field(default_factory=_Payload)
+
+
+_TRIGGER: Final = msgspec.json.Decoder(_Trigger)
+
+
+def urgency_of(severity: str) -> str:
+    """The urgency that a severity has while the directory says nothing else; an unknown one is high."""
+    return URGENCIES.get(severity, "high")
+
+
+def fold(entries: Iterable[Entry]) -> list[Incident]:
+    """The incidents of one parent's entries, oldest first; entries in any order and number."""
+    return Folding.of(entries).incidents
+
+
+def incident_of(entry: Entry, incidents: Iterable[Incident]) -> Incident | None:
+    """Of a parent's incidents the one that was the latest when the entry came; None before the first.
+
+    That an entry falls into an incident's time does not mean that it belongs to it: it may have come after the end.
+    """
+    found = None
+    for incident in incidents:
+        if incident.order > entry.order:
+            break
+        found = incident
+    return found
+
+
+class Folding:
+    """The fold of one parent's entries so far.
+
+    Invariant: `incidents` is `fold` of all entries for which `apply` returned True. Only the last incident can change
+    by an `apply`.
+    """
+
+    __slots__ = ("_forgotten_id", "_known", "_last", "incidents")
+
+    def __init__(self) -> None:
+        self.incidents: list[Incident] = []
+        self._last: tuple[int, int, bytes] | None = None
+        self._known: dict[tuple[int, bytes], tuple[int, str]] = {}
+        self._forgotten_id = -1
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "Folding":
+        """The fold of all these entries of one parent, in any order and number."""
+        winners: dict[RequestKey, Entry] = {}
+        for entry in entries:
+            other = winners.get(entry.key)
+            if other is None or entry.precedes(other):
+                winners[entry.key] = entry
+        folding = cls()
+        for entry in sorted(winners.values(), key=_order):
+            folding._take(entry)
+        return folding
+
+    def apply(self, entry: Entry) -> bool:
+        """Takes an entry of the same parent in; False when only a fold from the start can tell what it changes.
+
+        That is so when it sorts before what was taken, when it precedes the record that was taken for its key, and
+        when its id is so old that it may be the repeat of a key no longer remembered.
+        """
+        arrival = entry.received_us, entry.region
+        known = self._known.get((entry.key.id, entry.key.digest))
+        if known is not None:
+            return arrival >= known
+        if entry.key.id <= self._forgotten_id or (self._last is not None and entry.order < self._last):
+            return False
+        self._take(entry)
+        return True
+
+    def _take(self, entry: Entry) -> None:
+        self._last = entry.order
+        self._known[entry.key.id, entry.key.digest] = entry.received_us, entry.region
+        if len(self._known) > 2 * KNOWN_MAX:
+            self._forget()
+        latest = self.incidents[-1] if self.incidents else None
+        status = STEPS.get((Status(latest.status), entry.action)) if latest else None
+        if latest and status:
+            self.incidents[-1] = _step(latest, entry, status)
+        elif entry.action == "trigger":
+            self.incidents.append(_open(entry))
+
+    def _forget(self) -> None:
+        # The lowest ids, not the earliest arrivals: of an id above all forgotten ones it is certain that it is new.
+        keys = sorted(self._known)
+        for key in keys[:-KNOWN_MAX]:
+            del self._known[key]
+        self._forgotten_id = max(self._forgotten_id, keys[-KNOWN_MAX - 1][0])
+
+
+def _order(entry: Entry) -> tuple[int, int, bytes]:
+    return entry.order
+
+
+def _open(entry: Entry) -> Incident:
+    try:
+        payload = _TRIGGER.decode(entry.body).payload
+    except (ValueError, RecursionError):
+        payload = _Payload()  # no such entry passes the creator; but the fold is total, and the log entry is there
+    return Incident(
+        key=entry.key,
+        status=Status.TRIGGERED,
+        urgency=urgency_of(payload.severity),
+        severity=payload.severity,
+        title=payload.summary,
+        source=payload.source,
+        created_us=entry.received_us,
+        updated_us=entry.received_us,
+        acknowledged_us=None,
+        resolved_us=None,
+        triggers=1,
+        entries=1,
+    )
+
+
+def _step(incident: Incident, entry: Entry, status: Status) -> Incident:
+    triggers, aliases = incident.triggers, incident.aliases
+    if entry.action == "trigger":
+        triggers += 1
+        if len(aliases) < ALIASES_MAX:
+            aliases = (*aliases, entry.key.id)
+    first_acknowledged = status is Status.ACKNOWLEDGED and incident.acknowledged_us is None
+    return msgspec.structs.replace(
+        incident,
+        status=status,
+        updated_us=entry.received_us,
+        acknowledged_us=entry.received_us if first_acknowledged else incident.acknowledged_us,
+        resolved_us=entry.received_us if status is Status.RESOLVED else None,
+        triggers=triggers,
+        entries=incident.entries + 1,
+        aliases=aliases,
+    )

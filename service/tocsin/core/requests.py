@@ -23,6 +23,11 @@ from tocsin.core.ids import DIGEST_BYTES, NOBODY, Parent, RequestKey, digest, fo
 SCHEMA: Final = 1
 """The highest schema version of a request body that this code reads, and the one that it writes."""
 
+SCHEMA_MAX: Final = 2**31 - 1
+TIME_US_MAX: Final = 2**62
+"""Times are below this (the year 148,108): what a store keeps as a signed integer, with room for write times above."""
+REGION_LENGTH_MAX: Final = 64
+
 H_ID: Final = "tocsin-id"
 H_DIGEST: Final = "tocsin-digest"
 H_SCHEMA: Final = "tocsin-schema"
@@ -45,7 +50,7 @@ class Record(NamedTuple):
 
     @classmethod
     def decode(cls, raw: bytes) -> "Record":
-        """The record of `encode`'s bytes; raises msgspec.DecodeError when they are not that."""
+        """The record of `encode`'s bytes; raises ValueError when they are not that."""
         return msgspec.msgpack.decode(raw, type=cls)
 
 
@@ -74,6 +79,9 @@ class Unreadable:
     reason: str
     too_new: bool = False
 
+
+_DIGITS_MAX: Final = 19  # of 2^62, and int() takes time by the square of the length
+_SHOWN_MAX: Final = 80
 
 Content = Request | Tick | Unreadable
 
@@ -114,22 +122,22 @@ def decode_record(record: Record) -> Content:
     """What a record of `requests` holds. Never raises: what cannot be read is an `Unreadable` that says why."""
     headers = dict(record.headers)
     try:
-        if H_TICK in headers and record.key is None:
-            return Tick(int(headers[H_TICK]), headers[H_REGION].decode())
+        if record.key is None and H_TICK in headers:
+            return Tick(_number(headers, H_TICK, TIME_US_MAX), _region(headers))
         if record.key is None:
             return _undecodable(record, "the record has no key, so no parent")
         key = RequestKey(Parent.decode(record.key), parse_id(headers[H_ID].decode()), headers[H_DIGEST])
-        schema = int(headers[H_SCHEMA])
-        received_us = int(headers[H_RECEIVED])
-        region = headers[H_REGION].decode()
+        schema = _number(headers, H_SCHEMA, SCHEMA_MAX)
+        received_us = _number(headers, H_RECEIVED, TIME_US_MAX)
+        region = _region(headers)
     except KeyError as missing:
         return _undecodable(record, f"header {missing.args[0]} is missing")
     except ValueError as error:
         return _undecodable(record, str(error))
     if len(key.digest) != DIGEST_BYTES:
         return _undecodable(record, f"header {H_DIGEST} holds {len(key.digest)} bytes, not {DIGEST_BYTES}")
-    if not 0 <= received_us < 2**62:
-        return _undecodable(record, f"header {H_RECEIVED} is out of range")
+    if schema < 1:
+        return _undecodable(record, f"header {H_SCHEMA} is 0; schema versions start at 1")
     if schema > SCHEMA:
         return Unreadable(key, f"schema version {schema} is above ours, {SCHEMA}", too_new=True)
     return Request(key, received_us, region, schema, record.value)
@@ -138,6 +146,22 @@ def decode_record(record: Record) -> Content:
 def decode_records(records: Sequence[Record]) -> list[Content]:
     """`decode_record` over a message set."""
     return [decode_record(record) for record in records]
+
+
+def _number(headers: dict[str, bytes], name: str, below: int) -> int:
+    raw = headers[name]
+    if not raw.isdigit() or len(raw) > _DIGITS_MAX or int(raw) >= below:
+        message = f"header {name} is not a number from 0 to {below - 1}: {raw[:_SHOWN_MAX]!r}"
+        raise ValueError(message)
+    return int(raw)
+
+
+def _region(headers: dict[str, bytes]) -> str:
+    region = headers[H_REGION].decode()
+    if not 0 < len(region) <= REGION_LENGTH_MAX or "\0" in region:
+        message = f"header {H_REGION} is not the name of a region: {region[:_SHOWN_MAX]!r}"
+        raise ValueError(message)
+    return region
 
 
 def _undecodable(record: Record, reason: str) -> Unreadable:

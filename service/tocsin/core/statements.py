@@ -194,7 +194,7 @@ def decode_statement(ledger_key: bytes | None, value: bytes) -> Statement | Unkn
     """The statement of a ledger record. Never raises: what cannot be read is `Unknown`."""
     try:
         statement: Statement = _DECODER.decode(value)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return Unknown(ledger_key or b"", value)
     return statement
 

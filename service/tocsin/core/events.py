@@ -1,0 +1,186 @@
+"""Events: the bodies of PagerDuty's Events API v2, judged by one table, for intake and creator alike.
+
+Theory
+------
+There is one judge of validity. Intake answers 400 by it, and the creators of every region check by it again what comes
+out of a log, so that a rejection there is a fault of ours or of a foreign producer. The client's part of a request is
+the event as canonical JSON (keys sorted, no spaces) without its routing key, which is a secret and has done its work,
+and with its dedup key. Members that have no meaning here are kept and ignored.
+
+To add an action is to add a row to `ACTIONS`.
+
+Where PagerDuty's documents are silent: null and blank count as absent; a payload that comes with an acknowledge or a
+resolve is not looked into; custom details may be an object, an array or a string, since senders that put text there
+are common and a page must not be lost for its decoration.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from tocsin.core.entries import Entry
+from tocsin.core.ids import Parent, digest
+from tocsin.core.json_rules import (
+    Array,
+    Choice,
+    Kinds,
+    Link,
+    Member,
+    Moment,
+    NotJson,
+    Object,
+    Text,
+    bounded,
+    check_members,
+    decode,
+    is_absent,
+)
+from tocsin.core.requests import Request
+
+EVENT_BYTES_MAX: Final = 524_288
+"""Of a body as the client sends it."""
+REQUEST_BYTES_MAX: Final = 1_000_000
+"""Of the canonical form: it can be longer (`1e15` is written out), and must fit in a record of any log."""
+DEDUP_KEY_LENGTH_MAX: Final = 255
+SUMMARY_LENGTH_MAX: Final = 1_024
+ROUTING_KEY_LENGTH: Final = 32
+SEVERITIES: Final = ("critical", "error", "warning", "info")
+
+_ENCODER: Final = msgspec.json.Encoder(order="sorted")
+
+
+class InvalidEvent(Exception):
+    """A body that is no valid event. `status`, `message` and `errors` are those of PagerDuty's answer."""
+
+    def __init__(self, status: str, message: str, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.status = status
+        self.message = message
+        self.errors = errors
+
+
+class TooLarge(InvalidEvent):
+    """A body over the size limit."""
+
+    def __init__(self, what: str, size: str, size_max: int) -> None:
+        super().__init__(
+            "invalid event",
+            "Event object is too large",
+            [f"{what} has {size} bytes, more than the {size_max} that are taken; shorten 'payload.custom_details'"],
+        )
+
+
+class Action(NamedTuple):
+    """What an event of one action must hold."""
+
+    members: tuple[Member, ...] = ()
+    needs_dedup_key: bool = True
+
+
+_TEXT: Final = Text()
+_PAYLOAD: Final = Object(
+    (
+        Member("summary", Text(length_max=SUMMARY_LENGTH_MAX), required=True),
+        Member("source", _TEXT, required=True),
+        Member("severity", Choice(SEVERITIES), required=True),
+        Member("timestamp", Moment()),
+        Member("component", _TEXT),
+        Member("group", _TEXT),
+        Member("class", _TEXT),
+        Member("custom_details", Kinds("an object, an array or a string", (dict, list, str))),
+    )
+)
+_IMAGE: Final = Object((Member("src", Link(("https://",)), required=True), Member("href", _TEXT), Member("alt", _TEXT)))
+_LINK: Final = Object((Member("href", _TEXT, required=True), Member("text", _TEXT)))
+
+ACTIONS: Final[dict[str, Action]] = {
+    "trigger": Action(
+        (
+            Member("payload", _PAYLOAD, required=True),
+            Member("images", Array(_IMAGE)),
+            Member("links", Array(_LINK)),
+            Member("client", _TEXT),
+            Member("client_url", _TEXT),
+        ),
+        needs_dedup_key=False,
+    ),
+    "acknowledge": Action(),
+    "resolve": Action(),
+}
+
+_ACTION: Final = Member("event_action", Choice(tuple(ACTIONS)), required=True)
+_ROUTING_KEY: Final = Member("routing_key", Text(length=ROUTING_KEY_LENGTH), required=True)
+
+
+def _dedup_key(*, required: bool) -> Member:
+    return Member("dedup_key", Text(length_max=DEDUP_KEY_LENGTH_MAX), required)
+
+
+# The two doors: what a client sends has a routing key and, on a trigger, perhaps no dedup key; a request has been
+# given one.
+_AT_INTAKE: Final = {
+    name: (_ROUTING_KEY, _ACTION, _dedup_key(required=action.needs_dedup_key), *action.members)
+    for name, action in ACTIONS.items()
+}
+_AT_INTAKE_UNKNOWN: Final = (_ROUTING_KEY, _ACTION, _dedup_key(required=False))
+_AT_CREATOR: Final = {name: (_ACTION, _dedup_key(required=True), *action.members) for name, action in ACTIONS.items()}
+_AT_CREATOR_UNKNOWN: Final = (_ACTION, _dedup_key(required=True))
+
+
+def parse_event(body: bytes) -> dict[str, Any]:
+    """The event of a client's body. Raises `InvalidEvent` with all that is wrong with it, `TooLarge` by its size."""
+    if len(body) > EVENT_BYTES_MAX:
+        raise TooLarge("the body", str(len(body)), EVENT_BYTES_MAX)
+    return _checked(body, _AT_INTAKE, _AT_INTAKE_UNKNOWN)
+
+
+def given_dedup_key(event: dict[str, Any]) -> str | None:
+    """The dedup key of a valid event, None when the client gave none."""
+    key = event.get("dedup_key")
+    return None if is_absent(key) else key
+
+
+def request_body(event: dict[str, Any], dedup_key: str) -> bytes:
+    """The client's part of a valid event's request. Raises `TooLarge` when its canonical form is."""
+    part = {**event, "dedup_key": dedup_key}
+    part.pop("routing_key", None)
+    body = _ENCODER.encode(part)
+    if len(body) > REQUEST_BYTES_MAX:
+        raise TooLarge("the event with its numbers written out", str(len(body)), REQUEST_BYTES_MAX)
+    return body
+
+
+def client_digest(parent: Parent, body: bytes) -> bytes:
+    """The digest of a request: over the client's part, so neither arrival time nor region."""
+    return digest(parent.encode(), body)
+
+
+def entry_of(request: Request) -> Entry:
+    """The entry of a request: the creator's door. Raises `InvalidEvent`."""
+    body = request.body
+    if len(body) > REQUEST_BYTES_MAX:
+        raise TooLarge("the request", str(len(body)), REQUEST_BYTES_MAX)
+    event = _checked(body, _AT_CREATOR, _AT_CREATOR_UNKNOWN)
+    if event["dedup_key"] != request.key.parent.dedup_key:
+        raise _invalid(["'dedup_key' is not that of the request's parent"])
+    return Entry(request.key, request.received_us, request.region, request.schema, event["event_action"], body)
+
+
+def _checked(body: bytes, doors: dict[str, tuple[Member, ...]], unknown: tuple[Member, ...]) -> dict[str, Any]:
+    try:
+        event, errors = decode(body)
+    except NotJson as error:
+        raise InvalidEvent(
+            "Unrecognized object", "Event object format is unrecognized", [f"JSON parse error: {error}"]
+        ) from error
+    if type(event) is not dict:
+        raise _invalid(errors or ["the body must be a JSON object"])
+    action = event.get("event_action")
+    check_members(event, doors.get(action, unknown) if type(action) is str else unknown, "", errors)
+    if errors:
+        raise _invalid(errors)
+    return event
+
+
+def _invalid(errors: list[str]) -> InvalidEvent:
+    return InvalidEvent("invalid event", "Event object is invalid", bounded(errors))
