@@ -67,6 +67,11 @@ async def test_a_claim_whose_epoch_cannot_be_written_is_not_held(log: EmbeddedLo
     assert (await log.claim("creators", 0)).epoch == 1
 
 
+async def test_the_name_of_a_group_is_never_a_path(log: EmbeddedLog, tmp_path: Path) -> None:
+    await log.claim("../creators", 0)
+    assert [path.name for path in (tmp_path / "a.log.claims").iterdir()] == ["..%2Fcreators-0"]
+
+
 async def test_a_claim_that_cannot_be_locked_is_unavailable(log: EmbeddedLog, tmp_path: Path) -> None:
     (tmp_path / "a.log.claims").write_text("in the way")
     with pytest.raises(Unavailable, match=r"a\.log\.claims"):
@@ -122,12 +127,13 @@ async def test_a_fetch_that_is_cancelled_before_it_was_looked_at_is_not_waited_f
 
 async def test_compaction_leaves_the_young_and_those_without_a_key(log: EmbeddedLog) -> None:
     await log.ensure_topic("words", 1, compacted=True)
-    await log.append("words", 0, [at(10, b"a"), at(20, b"b"), at(30), at(95, b"a"), at(96, b"b"), at(97, b"a")])
+    batch = [at(10, b"a"), at(20, b"b"), at(30), at(31), at(95, b"a"), at(96, b"b"), at(97, b"a")]
+    await log.append("words", 0, batch)
     assert await log.housekeep(now=100.0) == 2
-    assert await offsets(log, "words") == [2, 3, 4, 5]
+    assert await offsets(log, "words") == [2, 3, 4, 5, 6]
     assert await log.housekeep(now=200.0) == 1
-    assert await offsets(log, "words") == [2, 4, 5]
-    assert await log.bounds("words", 0) == (0, 6)
+    assert await offsets(log, "words") == [2, 3, 5, 6]
+    assert await log.bounds("words", 0) == (0, 7)
     assert await log.housekeep(now=200.0) == 0
 
 
@@ -144,6 +150,17 @@ async def test_retention_stops_at_the_first_record_that_is_young_enough(log: Emb
     await log.append("requests", 0, [at(10), at(60), at(20), at(70)])
     assert await log.housekeep(now=100.0) == 1
     assert await offsets(log, "requests") == [1, 2, 3]
+
+
+async def test_what_an_interrupted_housekeeping_left_below_the_start_is_not_read_and_goes_next_time(
+    log: EmbeddedLog,
+) -> None:
+    await log.ensure_topic("requests", 1, retention_s=50.0)
+    await log.append("requests", 0, [at(10), at(20), at(70)])
+    await log._database.write(lambda connection: connection.execute("UPDATE partitions SET log_start = 2").rowcount)
+    assert await offsets(log, "requests") == [2]
+    assert await log.offset_at("requests", 0, 0) == 2
+    assert await log.housekeep(now=100.0) == 2
 
 
 async def test_topics_without_retention_or_compaction_keep_everything(log: EmbeddedLog) -> None:
@@ -169,6 +186,16 @@ async def test_a_topic_deleted_twice_or_never_made_is_no_error(log: EmbeddedLog)
     await log.delete_topic("requests")
     await log.delete_topic("requests")
     assert await log.topic("requests") is None
+
+
+async def test_a_deleted_topic_leaves_no_records_and_those_of_others_alone(log: EmbeddedLog) -> None:
+    for topic in ("requests", "ledger"):
+        await log.ensure_topic(topic, 1)
+        await log.append(topic, 0, [at(1), at(2)])
+    await log.delete_topic("requests")
+    rows = await log._database.read(lambda connection: connection.execute("SELECT count(*) FROM records").fetchone())
+    assert rows == (2,)
+    assert await offsets(log, "ledger") == [0, 1]
 
 
 async def test_a_log_that_was_closed_says_so_and_frees_its_claims(log: EmbeddedLog, tmp_path: Path) -> None:

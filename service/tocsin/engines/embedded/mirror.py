@@ -54,7 +54,7 @@ class _Place(NamedTuple):
 
 
 class _Flow:
-    """One partition of one topic. Forgets its place at any trouble, and begins again from what was committed."""
+    """One partition of one topic. After any trouble the same step is done again: its place moves last."""
 
     def __init__(self, source: Log, target: Log, topic: str, prefix: str, partition: int, partitions: int) -> None:
         self.name = f"{topic}/{partition}"
@@ -86,7 +86,6 @@ class _Flow:
                 await self._target.commit(place.group, self._copy, self._partition, fetched.next_offset)
                 self._place = place._replace(position=fetched.next_offset)
         except EngineError as error:
-            self._place = None
             self.failures += 1
             self._say(f"{type(error).__name__}: {error}")
             return _Result.STUCK
