@@ -1,0 +1,132 @@
+"""`tocsin demo`: two regions, real alerts, every failure in turn."""
+
+import asyncio
+import os
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from tocsin.cli import output
+
+if TYPE_CHECKING:
+    from tocsin.ops.demo.scenarios import Scenario
+    from tocsin.ops.demo.show import Outcome, Result
+    from tocsin.ops.verify import Report
+
+app = typer.Typer()
+DATA_DIR: Final = Path("build/demo")
+RESULT: Final = Path("build/demo.json")
+DIFFERENCES_SHOWN: Final = 20
+
+
+class Engine(StrEnum):
+    """What the regions run on."""
+
+    EMBEDDED = "embedded"
+
+
+class StoreEngine(StrEnum):
+    """What keeps the outcomes."""
+
+    SQLITE = "sqlite"
+
+
+class Screen:
+    """Tells the show on a terminal, or line by line where there is none."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._console = Console(highlight=False)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._task = self._progress.add_task("")
+
+    def say(self, text: str) -> None:
+        """A line."""
+        self._progress.stop()
+        self._console.print(f"[bold]==[/] {text}")
+
+    def playing(self, total: int) -> None:
+        """Events are about to be played in."""
+        self.say(f"playing {total} events in, at both regions by turns")
+        self._progress.reset(self._task, total=total, description="events")
+        self._progress.start()
+
+    def played(self) -> None:
+        """One event was."""
+        self._progress.advance(self._task)
+
+    def scene(self, scenario: "Scenario") -> None:
+        """A scenario begins."""
+        self.say(f"[bold]{scenario.name}[/]: {scenario.title}")
+        self._progress.reset(self._task, total=None, description="waiting for the verdicts")
+        self._progress.start()
+
+    def scene_ended(self, outcome: "Outcome") -> None:
+        """A scenario ended: what each region decided, and by which row of the table."""
+        self._progress.stop()
+        for region, decisions in outcome.decisions.items():
+            for verdict, row, why in decisions:
+                self._console.print(f"   region {region}: [cyan]{verdict}[/] by row {row}{why and f' ({why})'}")
+            if not decisions:
+                self._console.print(f"   region {region}: stored, nothing to decide")
+        verdict = "[green]as expected[/]" if outcome.ok else "[red]NOT AS EXPECTED[/]"
+        self._console.print(f"   {verdict} after {outcome.seconds} s {outcome.deviation}")
+        for request in outcome.requests:
+            self._console.print(f"   [dim]why: TOCSIN_DATA_DIR={DATA_DIR} .venv/bin/tocsin ledger explain {request}[/]")
+
+    def curtain(self, result: "Result", report: "Report") -> None:
+        """What came of it all."""
+        from rich.table import Table
+
+        table = Table("region", "accepted", "stored", "quarantined", "set aside", "halts", "differing")
+        for region, counts in result.regions.items():
+            cells = (result.accepted, *(counts[name] for name in ("stored", "quarantined", "set_aside", "halts")))
+            table.add_row(region, *map(str, cells), str(result.differences))
+        self._console.print(table)
+        for difference in report.differences[:DIFFERENCES_SHOWN]:
+            self._console.print(f"   {difference}", markup=False)
+        agreed = "both regions agree" if result.differences == 0 else f"{result.differences} DIFFERENCES"
+        good = sum(outcome.ok for outcome in result.scenarios)
+        self.say(f"{agreed}; {good} of {len(result.scenarios)} scenarios as expected; {result.seconds} s; see {RESULT}")
+
+
+@app.command()
+def demo(
+    events: Annotated[
+        Path | None, typer.Option("--events", help="A JSON-lines file of event bodies to play in, instead of our own.")
+    ] = None,
+    engine: Annotated[Engine, typer.Option("--engine", help="What the regions run on.")] = Engine.EMBEDDED,
+    store: Annotated[StoreEngine, typer.Option("--store", help="What keeps the outcomes.")] = StoreEngine.SQLITE,
+) -> None:
+    """Two regions take in events, survive every failure of the protocol in turn, and agree at the end.
+
+    Writes build/demo.json. Ctrl-C at any moment leaves nothing running.
+    """
+    from tocsin.ops.demo import show
+    from tocsin.ops.demo.player import read_events
+    from tocsin.settings import Settings
+
+    del engine, store  # one of each so far: typer has refused anything else
+    if events:
+        read_events(events, "")  # a file that cannot be used is said before anything starts
+    shutil.rmtree(DATA_DIR, ignore_errors=True)
+    for name, value in show.OVERRIDES.items():
+        os.environ[f"TOCSIN_REGION__LIMITS__{name}"] = str(value)
+    os.environ |= {
+        "TOCSIN_DATA_DIR": str(DATA_DIR),
+        "TOCSIN_UP_FILE": str(DATA_DIR / "up.json"),
+        "TOCSIN_FAULTS_FILE": "faults.json",
+        "TOCSIN_JOURNAL": "true",
+    }
+    audience = Screen()
+    result, report = asyncio.run(show.run(Settings.load(), audience, events))
+    result.write(RESULT)
+    audience.curtain(result, report)
+    if not result.ok:
+        raise typer.Exit(output.Status.DEVIATED)

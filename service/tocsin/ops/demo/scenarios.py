@@ -1,0 +1,179 @@
+"""The scenarios of the demo: what is broken, what is sent, and what each region must decide.
+
+A scenario's expectation is written per region as the verdicts on its request in order, repeats merged; a `?` marks one
+that may be skipped, because it depends on who hears whom first. No verdict (`-`) means that the region simply stored it.
+Faults go through the fault switch, but for processes that are killed: those are killed.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tocsin.engines.faults import Fault, Rule
+from tocsin.ops.demo.stage import Stage
+
+A: Final = "a"
+B: Final = "b"
+Play = Callable[[Stage], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One thing that happens, and what must come of it."""
+
+    name: str
+    title: str
+    expected: Mapping[str, str]
+    play: Play
+
+
+SCENARIOS: list[Scenario] = []
+
+
+def scenario(name: str, title: str, **expected: str) -> Callable[[Play], Play]:
+    """Adds the function to the table, in order of definition."""
+
+    def add(play: Play) -> Play:
+        SCENARIOS.append(Scenario(name, title, expected, play))
+        return play
+
+    return add
+
+
+@scenario("refused-everywhere", "a request that no region can store", a="WAIT? QUARANTINE", b="WAIT? QUARANTINE")
+async def refused_everywhere(stage: Stage) -> None:
+    for region in (A, B):
+        stage.refuse(region)
+    await stage.send(A)
+    await stage.until(a="QUARANTINE", b="QUARANTINE")
+    await stage.neighbours_stored()
+
+
+@scenario("refused-here-stored-there", "a request that region b refuses and its peer took", a="-", b="WAIT? HALT DONE")
+async def refused_here_stored_there(stage: Stage) -> None:
+    stage.refuse(B)
+    await stage.send(A)
+    await stage.until(b="HALT")
+    await stage.ready(A, "querier")
+    await stage.not_ready(B, "querier")
+    await stage.ready(B, "intake")
+    stage.heal()
+    await stage.until(b="DONE")
+    await stage.ready(B, "querier")
+
+
+@scenario("store-outage-one", "the store of region b answers nothing", a="-", b="RETRY DONE")
+async def store_outage_one(stage: Stage) -> None:
+    stage.fault(Rule(id="outage", region=B, port="store", kind=Fault.UNAVAILABLE))
+    await stage.send(A)
+    await stage.not_ready(B, "querier")
+    await stage.pause_past_grace()
+    stage.heal()
+    await stage.until(b="DONE")
+
+
+@scenario("store-outage-both", "the stores of both regions answer nothing", a="RETRY DONE", b="RETRY DONE")
+async def store_outage_both(stage: Stage) -> None:
+    for region in (A, B):
+        stage.fault(Rule(id=f"outage-{region}", region=region, port="store", kind=Fault.UNAVAILABLE))
+    await stage.send(B)
+    await stage.pause_past_grace()
+    await stage.ready(A, "intake")
+    stage.heal()
+    await stage.until(a="DONE", b="DONE")
+
+
+@scenario("some-keys-time-out-here", "some keys of region b's store time out", a="-", b="RETRY HALT DONE")
+async def some_keys_time_out_here(stage: Stage) -> None:
+    stage.time_out(B)
+    await stage.send(A)
+    await stage.until(b="HALT")
+    stage.heal()
+    await stage.until(b="DONE")
+
+
+@scenario(
+    "some-keys-time-out-everywhere",
+    "some keys of both stores time out",
+    a="RETRY SET_ASIDE DONE",
+    b="RETRY SET_ASIDE DONE",
+)
+async def some_keys_time_out_everywhere(stage: Stage) -> None:
+    for region in (A, B):
+        stage.time_out(region)
+    await stage.send(A)
+    await stage.until(a="SET_ASIDE", b="SET_ASIDE")
+    await stage.neighbours_stored()
+    stage.heal()
+    await stage.until(a="DONE", b="DONE")
+
+
+@scenario(
+    "mirror-cut-one-way",
+    "region b hears nothing of a, and a refuses a request; after the heal b stores it",
+    a="WAIT? SET_ASIDE HALT DONE",
+    b="-",
+)
+async def mirror_cut_one_way(stage: Stage) -> None:
+    stage.fault(Rule(id="cut", region=B, port="mirror", kind=Fault.CUT, peer=A))
+    await stage.pause_past_hearing()
+    stage.refuse(A)
+    await stage.send(A)
+    await stage.until(a="SET_ASIDE")
+    stage.heal("cut")
+    await stage.until(a="HALT")
+    stage.heal()
+    await stage.until(a="DONE")
+
+
+@scenario(
+    "kills-its-process",
+    "a request that kills the process which stores it",
+    a="WAIT? SET_ASIDE? QUARANTINE",
+    b="WAIT? SET_ASIDE? QUARANTINE",
+)
+async def kills_its_process(stage: Stage) -> None:
+    for region in (A, B):
+        stage.crash(region)
+    await stage.send(A)
+    await stage.until(a="QUARANTINE", b="QUARANTINE")
+    await stage.neighbours_stored()
+
+
+@scenario(
+    "would-halt-on-each-other",
+    "each region stored what the other refuses: the order by name lets one go on",
+    a="WAIT? HALT? SET_ASIDE DONE",
+    b="WAIT? HALT DONE",
+)
+async def would_halt_on_each_other(stage: Stage) -> None:
+    for region in (A, B):
+        stage.refuse(region, of=region)
+        await stage.send(region, of=region)
+    await stage.until(a="SET_ASIDE", b="HALT")
+    await stage.ready(A, "querier")
+    stage.heal()
+    await stage.until(a="DONE", b="DONE")
+
+
+@scenario(
+    "region-lost",
+    "region b is lost while a bad request is in hand, and comes back",
+    a="WAIT? SET_ASIDE QUARANTINE",
+    b="WAIT? SET_ASIDE? QUARANTINE",
+)
+async def region_lost(stage: Stage) -> None:
+    for region in (A, B):
+        stage.refuse(region)
+    stage.fault(Rule(id="gone", region=A, port="mirror", kind=Fault.CUT, peer=B))
+    await stage.kill_region(B)
+    await stage.send(A)
+    await stage.until(a="SET_ASIDE")
+    stage.heal("gone")
+    await stage.start_region(B)
+    await stage.until(a="QUARANTINE", b="QUARANTINE")
+
+
+@scenario("creator-killed-mid-set", "kill -9 of a creator in the middle of a burst", a="-", b="-")
+async def creator_killed_mid_set(stage: Stage) -> None:
+    await stage.burst_and_kill(A, "creator")

@@ -1,0 +1,215 @@
+"""The show: starts both regions, plays events in, goes through the scenarios, heals, verifies, and tells."""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from tocsin.core.kept import Stage as KeptStage
+from tocsin.core.verdict import TABLE
+from tocsin.engines.errors import EngineError
+from tocsin.engines.faults import FaultSwitch
+from tocsin.engines.opening import open_store
+from tocsin.engines.store import Store
+from tocsin.ops.demo.player import Player, built_in_events, open_player, read_events
+from tocsin.ops.demo.scenarios import SCENARIOS, Scenario
+from tocsin.ops.demo.stage import Deviation, Stage, matches
+from tocsin.ops.supervisor import LocalSet
+from tocsin.ops.verify import Report, verify
+from tocsin.settings import Settings
+
+QUIET_S_MAX: Final = 60.0
+WHY: Final = {row.name: row.why for row in TABLE}
+DEMO_SERVICE: Final = "demo"
+
+OVERRIDES: Final = {
+    "GRACE_S": 2.0,
+    "ANSWER_DEADLINE_S": 6.0,
+    "ASK_LIMIT_S": 3.0,
+    "STANDING_EVERY_S": 0.5,
+    "RETRY_MAX_S": 1.0,
+    "ASIDE_RETRY_FIRST_S": 0.5,
+    "ASIDE_RETRY_MAX_S": 1.0,
+}
+"""The demo's limits: shorter than a deployment's, so that nobody waits for what is the same in seconds as in minutes."""
+
+
+class Audience(Protocol):
+    """Whom the show is told to."""
+
+    def say(self, text: str) -> None:
+        """A line."""
+
+    def playing(self, total: int) -> None:
+        """Events are about to be played in."""
+
+    def played(self) -> None:
+        """One event was."""
+
+    def scene(self, scenario: Scenario) -> None:
+        """A scenario begins."""
+
+    def scene_ended(self, outcome: "Outcome") -> None:
+        """A scenario ended."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a scenario ended. `decisions`: region to (verdict, row of the table, why)."""
+
+    name: str
+    expected: dict[str, str]
+    verdicts: dict[str, list[str]]
+    ok: bool
+    seconds: float
+    requests: list[str] = field(default_factory=list)
+    decisions: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    deviation: str = ""
+
+
+@dataclass(slots=True)
+class Result:
+    """What build/demo.json says."""
+
+    engine: str
+    store: str
+    seconds: float
+    accepted: int
+    refused: int
+    differences: int
+    regions: dict[str, dict[str, int]]
+    scenarios: list[Outcome]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything came as it should."""
+        return self.differences == 0 and self.refused == 0 and all(outcome.ok for outcome in self.scenarios)
+
+    def write(self, path: Path) -> None:
+        """Writes the result as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+async def run(settings: Settings, audience: Audience, events: Path | None) -> tuple[Result, Report]:
+    """Gives the whole show; raises ConfigError for a file of events that cannot be used."""
+    began_s = time.monotonic()
+    local = LocalSet(settings)
+    topology = settings.topology()
+    audience.say("starting both regions")
+    await local.start()
+    past_the_switch = settings.model_copy(update={"faults_file": None})
+    stores = {
+        region.name: open_store(region, region.serving_stack, past_the_switch, read_only=True)
+        for region in topology.regions
+    }
+    try:
+        if settings.faults_file is None:
+            raise AssertionError  # the command sets it
+        switch = FaultSwitch(settings.path(settings.faults_file))
+        async with open_player({name: local.intake_url(name) for name in topology.names}) as player:
+            await _play_in(local, player, audience, events, topology.names)
+            outcomes = []
+            for scenario in SCENARIOS:
+                audience.scene(scenario)
+                limits = topology.regions[0].limits
+                stage = Stage(scenario.name, local, player, stores, switch, limits)
+                outcomes.append(await _act(scenario, stage))
+                switch.clear_all()
+                audience.scene_ended(outcomes[-1])
+        audience.say("healed; waiting for quiet")
+        await _quiet(stores, len(player.accepted))
+        audience.say("verifying: every row of both regions, field by field")
+        report = await verify(stores, everything=True)
+        result = Result(
+            engine="embedded",
+            store="sqlite",
+            seconds=round(time.monotonic() - began_s, 1),
+            accepted=len(player.accepted),
+            refused=len(player.refused),
+            differences=len(report.differences),
+            regions={name: await _counts(store) for name, store in stores.items()},
+            scenarios=outcomes,
+        )
+        return result, report
+    finally:
+        await local.stop()
+        for store in stores.values():
+            await store.close()
+
+
+async def _play_in(
+    local: LocalSet, player: Player, audience: Audience, events: Path | None, regions: tuple[str, ...]
+) -> None:
+    keys = local.routing_keys
+    played = read_events(events, keys[DEMO_SERVICE]) if events else built_in_events(list(keys.values()))
+    audience.playing(len(played))
+    await player.play(played, regions, audience.played)
+
+
+async def _act(scenario: Scenario, stage: Stage) -> Outcome:
+    began_s = time.monotonic()
+    deviation = ""
+    try:
+        await scenario.play(stage)
+        await stage.neighbours_stored()
+    except (Deviation, TimeoutError) as error:
+        deviation = str(error)
+    verdicts = {region: await stage.verdicts(region) for region in scenario.expected}
+    ok = not deviation and all(matches(expected, verdicts[region]) for region, expected in scenario.expected.items())
+    return Outcome(
+        name=scenario.name,
+        expected=dict(scenario.expected),
+        verdicts=verdicts,
+        ok=ok,
+        seconds=round(time.monotonic() - began_s, 1),
+        requests=list(stage.requests.values()),
+        decisions={region: await _decisions(stage, region) for region in scenario.expected},
+        deviation=deviation,
+    )
+
+
+async def _decisions(stage: Stage, region: str) -> list[tuple[str, str, str]]:
+    decided: list[tuple[str, str, str]] = []
+    for request in stage.requests.values():
+        kept = await stage.kept(region, request)
+        for decision in kept.decisions if kept else ():
+            step = (decision.verdict, decision.row, WHY.get(decision.row, ""))
+            if not decided or decided[-1] != step:
+                decided.append(step)
+    return decided
+
+
+async def _quiet(stores: Mapping[str, Store], accepted: int) -> None:
+    """Waits until every region has an outcome for everything that was accepted, and nothing is held or set aside."""
+    deadline = time.monotonic() + QUIET_S_MAX
+    while time.monotonic() < deadline:
+        try:
+            counts = [await _counts(store) for store in stores.values()]
+        except EngineError:
+            counts = []
+        if counts and all(
+            count["stored"] + count["quarantined"] >= accepted and not count["set_aside"] and not count["held"]
+            for count in counts
+        ):
+            return
+        await asyncio.sleep(0.25)
+
+
+async def _counts(store: Store) -> dict[str, int]:
+    stored, after = 0, None
+    while entries := await store.scan_entries(after, 1000):
+        stored += len(entries)
+        after = entries[-1].key
+    rows = await store.kept_rows()
+    stages = [row.stage for row in rows]
+    return {
+        "stored": stored,
+        "quarantined": stages.count(KeptStage.QUARANTINED),
+        "set_aside": stages.count(KeptStage.ASIDE),
+        "held": stages.count(KeptStage.HELD),
+        "halts": sum(any(decision.verdict == "HALT" for decision in row.decisions) for row in rows),
+    }

@@ -1,0 +1,260 @@
+"""The stage: what a scenario can do to the running regions, and how it sees what they decided.
+
+What was decided is read where the regions wrote it: in the kept rows of each region's store, past the fault switch.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import groupby
+from typing import Final
+
+import httpx2
+
+from tocsin.core.ids import parse_printed
+from tocsin.core.kept import Kept
+from tocsin.core.limits import Limits
+from tocsin.engines.errors import EngineError
+from tocsin.engines.faults import Fault, FaultSwitch, Rule
+from tocsin.engines.store import Store
+from tocsin.ops.demo.player import Accepted, Event, Player
+from tocsin.ops.supervisor import LocalSet
+
+WAIT_S_MAX: Final = 40.0
+POLL_S: Final = 0.1
+BAD_SERVICE: Final = "legacy-monitor"
+"""The service of every bad request: the budget counts services, and one bad service is no bad release."""
+BURST: Final = 300
+KILL_AFTER: Final = 120
+
+
+class Deviation(Exception):
+    """What a scenario expected did not come about in time."""
+
+
+class Stage:
+    """One scenario's stage."""
+
+    def __init__(
+        self,
+        name: str,
+        local: LocalSet,
+        player: Player,
+        stores: Mapping[str, Store],
+        switch: FaultSwitch,
+        limits: Limits,
+    ) -> None:
+        self.name = name
+        self.requests: dict[str, str] = {}
+        """Region that the fault is aimed at, or empty for all: printed key of the scenario's bad request."""
+        self.explained: list[str] = []
+        self._local = local
+        self._player = player
+        self._stores = stores
+        self._switch = switch
+        self._limits = limits
+        self._neighbours: list[Accepted] = []
+
+    # What can be done -------------------------------------------------------------------------------------------
+
+    def fault(self, rule: Rule) -> None:
+        """Sets a rule of the fault switch."""
+        self._switch.set_rule(rule)
+
+    def refuse(self, region: str, *, of: str = "") -> None:
+        """The region's store refuses the scenario's request (`of`: the one of that name, when there are several)."""
+        key = self._dedup_key(of)
+        self.fault(
+            Rule(id=f"refuse-{region}", region=region, port="store", kind=Fault.REFUSE, op="write", dedup_key=key)
+        )
+
+    def time_out(self, region: str) -> None:
+        """The region's store gives no answer for the scenario's request."""
+        key = self._dedup_key("")
+        self.fault(Rule(id=f"slow-{region}", region=region, port="store", kind=Fault.TIMEOUT, dedup_key=key))
+
+    def crash(self, region: str) -> None:
+        """Whoever writes the scenario's request in the region dies of it."""
+        key = self._dedup_key("")
+        self.fault(Rule(id=f"crash-{region}", region=region, port="store", kind=Fault.CRASH, op="write", dedup_key=key))
+
+    def heal(self, rule: str | None = None) -> None:
+        """Ends one fault, or all."""
+        if rule is None:
+            self._switch.clear_all()
+        else:
+            self._switch.clear(rule)
+
+    async def send(self, region: str, *, of: str = "") -> None:
+        """Sends the scenario's request to a region, among good neighbours of every service."""
+        before, after = self._good_events(region, of)[:3], self._good_events(region, of)[3:]
+        for event in before:
+            await self._send_good(event, region)
+        accepted = await self._player.send(
+            self._event(BAD_SERVICE, self._dedup_key(of), "the request in question"), region
+        )
+        if accepted is None:
+            raise Deviation(f"intake of region {region} refused the request: {self._player.refused[-1][1]}")
+        self.requests[of] = accepted.request
+        for event in after:
+            await self._send_good(event, region)
+
+    async def kill_region(self, region: str) -> None:
+        """Ends every process of a region with kill -9, and keeps them down."""
+        await self._local.kill_region(region)
+
+    async def start_region(self, region: str) -> None:
+        """Starts the processes of a region again."""
+        await self._local.start_region(region)
+
+    async def burst_and_kill(self, region: str, role: str) -> None:
+        """Sends a burst of good requests and kills a role with kill -9 while it is being worked off."""
+        services = [*self._local.routing_keys]
+        events = [
+            self._event(services[number % len(services)], f"{self.name}/{number}", "one of a burst")
+            for number in range(BURST)
+        ]
+        sent = 0
+
+        async def send(event: Event) -> None:
+            nonlocal sent
+            await self._send_good(event, region)
+            sent += 1
+
+        async with asyncio.TaskGroup() as group:
+            lanes = asyncio.Semaphore(16)
+
+            async def bounded(event: Event) -> None:
+                async with lanes:
+                    await send(event)
+
+            for event in events:
+                group.create_task(bounded(event))
+            while sent < KILL_AFTER:
+                await asyncio.sleep(0.01)
+            await self._local.kill(region, role)
+        await self.neighbours_stored()
+
+    async def pause_past_grace(self) -> None:
+        """Lets the grace pass, and a heartbeat that says so."""
+        await asyncio.sleep(self._limits.grace_s + self._limits.standing_every_s)
+
+    async def pause_past_hearing(self) -> None:
+        """Lets pass the time after which a peer that does not hear us is known to be deaf."""
+        await asyncio.sleep(self._limits.ask_limit_s + self._limits.standing_every_s)
+
+    # What can be seen -------------------------------------------------------------------------------------------
+
+    async def until(self, **verdicts: str) -> None:
+        """Waits until each of the regions' latest verdict on the scenario's request is this one."""
+
+        async def reached() -> str:
+            missing = []
+            for region, verdict in verdicts.items():
+                decided = await self.verdicts(region)
+                if not decided or decided[-1] != verdict:
+                    missing.append(f"region {region} is at {' '.join(decided) or 'no verdict'}, not {verdict}")
+            return "; ".join(missing)
+
+        await self._wait(reached)
+
+    async def verdicts(self, region: str) -> list[str]:
+        """The verdicts that a region gave on the scenario's requests, in order, repeats merged."""
+        decisions = []
+        for request in self.requests.values():
+            kept = await self.kept(region, request)
+            if kept is not None:
+                decisions += [(decision.at_us, decision.verdict) for decision in kept.decisions]
+        return [verdict for verdict, _ in groupby(verdict for _, verdict in sorted(decisions))]
+
+    async def kept(self, region: str, request: str) -> Kept | None:
+        """A region's kept row of a request."""
+        temporal_id, digest = parse_printed(request)
+        for kept in await self._stores[region].find_kept(temporal_id):
+            if kept.key.digest.startswith(digest):
+                return kept
+        return None
+
+    async def neighbours_stored(self) -> None:
+        """Waits until every good request that this scenario sent is stored in every region."""
+
+        async def reached() -> str:
+            for region, store in self._stores.items():
+                for accepted in self._neighbours:
+                    temporal_id, digest = parse_printed(accepted.request)
+                    found = await store.find_entries(temporal_id)
+                    if not any(entry.key.digest.startswith(digest) for entry in found):
+                        return f"region {region} has not stored {accepted.request}, a good neighbour"
+            return ""
+
+        await self._wait(reached)
+
+    async def ready(self, region: str, role: str) -> None:
+        """Waits until a role reports that it is ready."""
+        await self._wait(lambda: self._readiness(region, role, wanted=True))
+
+    async def not_ready(self, region: str, role: str) -> None:
+        """Waits until a role reports that it is not."""
+        await self._wait(lambda: self._readiness(region, role, wanted=False))
+
+    async def _readiness(self, region: str, role: str, *, wanted: bool) -> str:
+        async with httpx2.AsyncClient(timeout=5.0) as client:
+            try:
+                answer = await client.get(f"{self._local.admin_url(region, role)}/health/ready")
+            except httpx2.TransportError as error:
+                return f"{role} of region {region} does not answer: {error}"
+        is_ready = answer.status_code == httpx2.codes.OK
+        return "" if is_ready is wanted else f"{role} of region {region} says {answer.text}"
+
+    async def _wait(self, reached: Callable[[], Awaitable[str]]) -> None:
+        deadline = time.monotonic() + WAIT_S_MAX
+        while True:
+            try:
+                missing = await reached()
+            except EngineError as error:
+                missing = str(error)
+            if not missing:
+                return
+            if time.monotonic() > deadline:
+                raise Deviation(f"after {WAIT_S_MAX:.0f} s: {missing}")
+            await asyncio.sleep(POLL_S)
+
+    # Events -----------------------------------------------------------------------------------------------------
+
+    def _dedup_key(self, of: str) -> str:
+        return f"{self.name}/bad{'-' * bool(of)}{of}"
+
+    def _good_events(self, region: str, of: str) -> list[Event]:
+        return [
+            self._event(service, f"{self.name}/good-{region}{of}-{number}", "a good neighbour")
+            for number, service in enumerate(self._local.routing_keys)
+        ]
+
+    async def _send_good(self, event: Event, region: str) -> None:
+        accepted = await self._player.send(event, region)
+        if accepted is not None:
+            self._neighbours.append(accepted)
+
+    def _event(self, service: str, dedup_key: str, text: str) -> Event:
+        return {
+            "routing_key": self._local.routing_keys[service],
+            "event_action": "trigger",
+            "dedup_key": dedup_key,
+            "payload": {"summary": f"{self.name}: {text}", "source": "demo", "severity": "warning"},
+        }
+
+
+def matches(expected: str, verdicts: list[str]) -> bool:
+    """Whether the verdicts are those expected: words in order, `?` after one that may be skipped, `-` for none."""
+    words = [] if expected == "-" else expected.split()
+    reachable = {0}
+    for verdict in verdicts:
+        following = set()
+        for place in reachable:
+            for ahead in range(place, len(words)):
+                if words[ahead].rstrip("?") == verdict:
+                    following.add(ahead + 1)
+                if not words[ahead].endswith("?"):
+                    break
+        reachable = following
+    return any(all(word.endswith("?") for word in words[place:]) for place in reachable)
