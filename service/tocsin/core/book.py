@@ -28,10 +28,11 @@ from tocsin.core.statements import (
     Standing,
     Statement,
     Unknown,
+    encode_statement,
 )
 
 _K = TypeVar("_K")
-_V = TypeVar("_V")
+_S = TypeVar("_S", Said, Payload, RequestOrder, RegionOrder, Standing, Opened, Promoted, Unknown)
 
 
 class Book:
@@ -39,62 +40,42 @@ class Book:
 
     def __init__(self) -> None:
         self.words: dict[RequestKey, dict[Replica, Said]] = {}
-        self.payloads: dict[RequestKey, bytes] = {}
+        self.payloads: dict[RequestKey, Payload] = {}
         self.orders: dict[RequestKey, RequestOrder] = {}
         self.region_orders: dict[str, RegionOrder] = {}
         self.standings: dict[Replica, Standing] = {}
         self.opened: dict[Replica, Opened] = {}
         self.promotions: dict[str, Promoted] = {}
-        self.unknown: dict[bytes, bytes] = {}
+        self.unknown: dict[bytes, Unknown] = {}
         self.crashers: set[RequestKey] = set()
         """What any replica, in any incarnation, has called CRASHED: tried only in a child."""
 
     def merge(self, statement: Statement | Unknown) -> bool:
         """Takes a statement in; returns whether the book now says something else than before."""
         match statement:
-            case Said():
-                return self._merge_word(statement)
-            case Payload(key=key, record=record):
-                return _raise(self.payloads, key, max(record, self.payloads.get(key, b"")))
+            case Said(key=key, replica=replica):
+                if statement.crashed or statement.kind is Kind.CRASHED:
+                    self.crashers.add(key)
+                return _raise(self.words.setdefault(key, {}), replica, statement)
+            case Payload(key=key):
+                return _raise(self.payloads, key, statement)
             case RequestOrder(key=key):
-                kept = self.orders.get(key)
-                return (kept is None or statement.order > kept.order) and _raise(self.orders, key, statement)
+                return _raise(self.orders, key, statement)
             case RegionOrder(region=region):
-                known = self.region_orders.get(region)
-                return (known is None or statement.order > known.order) and _raise(
-                    self.region_orders, region, statement
-                )
+                return _raise(self.region_orders, region, statement)
             case Standing(replica=replica):
-                last = self.standings.get(replica)
-                return (last is None or statement.beat > last.beat) and _raise(self.standings, replica, statement)
+                return _raise(self.standings, replica, statement)
             case Opened(replica=replica):
-                current = self.opened.get(replica)
-                return (
-                    current is None
-                    or (statement.incarnation, statement.database) > (current.incarnation, current.database)
-                ) and _raise(self.opened, replica, statement)
+                return _raise(self.opened, replica, statement)
             case Promoted(region=region):
-                latest = self.promotions.get(region)
-                return (
-                    latest is None or (statement.number, statement.stack) > (latest.number, latest.stack)
-                ) and _raise(self.promotions, region, statement)
-            case Unknown(ledger_key=ledger_key, value=value):
-                return _raise(self.unknown, ledger_key, max(value, self.unknown.get(ledger_key, b"")))
+                return _raise(self.promotions, region, statement)
+            case Unknown(ledger_key=ledger_key):
+                return _raise(self.unknown, ledger_key, statement)
 
     def merge_all(self, statements: Iterable[Statement | Unknown]) -> None:
         """Takes many statements in."""
         for statement in statements:
             self.merge(statement)
-
-    def _merge_word(self, said: Said) -> bool:
-        if said.kind is Kind.CRASHED:
-            self.crashers.add(said.key)
-        words = self.words.setdefault(said.key, {})
-        known = words.get(said.replica)
-        if known is not None and said.order <= known.order:
-            return False
-        words[said.replica] = said
-        return True
 
     def word(self, key: RequestKey, replica: Replica) -> Said | None:
         """What a replica says of a request in its current incarnation."""
@@ -134,8 +115,20 @@ class Book:
     __hash__ = None  # type: ignore[assignment]  # a book changes
 
 
-def _raise(table: dict[_K, _V], key: _K, value: _V) -> bool:
-    if table.get(key) == value:
+def _raise(table: dict[_K, _S], subject: _K, statement: _S) -> bool:
+    """Keeps the higher statement. Two owners of one replica can use a number twice: then their bytes decide, so that
+    every reader of the ledger keeps the same one, whatever it read first.
+    """
+    known = table.get(subject)
+    if known is not None and (
+        statement.order < known.order
+        or known == statement
+        or (statement.order == known.order and _bytes(statement) < _bytes(known))
+    ):
         return False
-    table[key] = value
+    table[subject] = statement
     return True
+
+
+def _bytes(statement: Statement | Unknown) -> bytes:
+    return statement.value if isinstance(statement, Unknown) else encode_statement(statement)[1]

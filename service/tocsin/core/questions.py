@@ -67,7 +67,7 @@ class Questions:
             payload = self._known.book.payloads.get(key)
             if payload is not None:
                 self._open.discard(key)
-                self._cases.deliver(key, payload, now)
+                self._cases.deliver(key, payload.record, now)
 
     def written(self, keys: Iterable[RequestKey], now: Now) -> None:
         """These are in our store: whoever asked is answered."""

@@ -59,6 +59,8 @@ class Said(msgspec.Struct, frozen=True, tag="said"):
     since_us: int
     kind: Kind | None = None
     reason: str = ""
+    crashed: bool = False
+    """Some replica has called the request CRASHED. It goes with all later words: compaction takes the earlier one."""
 
     @property
     def order(self) -> tuple[int, bool, int]:
@@ -72,6 +74,11 @@ class Payload(msgspec.Struct, frozen=True, tag="payload"):
     key: RequestKey
     record: bytes
 
+    @property
+    def order(self) -> bytes:
+        """Duplicates of one request can differ in what intake added; which of them is kept matters to nobody."""
+        return self.record
+
 
 class RequestOrder(msgspec.Struct, frozen=True, tag="request_order"):
     """A person's `dropped` or `redrive`. The highest number counts, `dropped` wins a tie."""
@@ -82,6 +89,11 @@ class RequestOrder(msgspec.Struct, frozen=True, tag="request_order"):
     by: str
     at_us: int
     why: str = ""
+
+    def __post_init__(self) -> None:
+        """A person's word on a region is none on a request (in the ledger: kept, and nothing said)."""
+        if self.word not in (PersonWord.DROPPED, PersonWord.REDRIVE):
+            raise ValueError(f"a request is dropped or redrive, not {self.word}")
 
     @property
     def order(self) -> tuple[int, bool, int, str]:
@@ -99,6 +111,11 @@ class RegionOrder(msgspec.Struct, frozen=True, tag="region_order"):
     at_us: int
     why: str = ""
 
+    def __post_init__(self) -> None:
+        """A person's word on a request is none on a region (in the ledger: kept, and nothing said)."""
+        if self.word not in _CARE:
+            raise ValueError(f"a region is joined, drained or removed, not {self.word}")
+
     @property
     def order(self) -> tuple[int, int, int, str]:
         """Of the orders on one region the highest counts."""
@@ -109,8 +126,6 @@ _CARE = {
     PersonWord.JOINED: 0,
     PersonWord.DRAINED: 1,
     PersonWord.REMOVED: 2,
-    PersonWord.REDRIVE: 0,
-    PersonWord.DROPPED: 0,
 }
 
 
@@ -139,6 +154,11 @@ class Standing(msgspec.Struct, frozen=True, tag="standing"):
     incarnation: int
     heard: dict[str, Beat]
 
+    @property
+    def order(self) -> Beat:
+        """Of one replica's heartbeats the latest counts."""
+        return self.beat
+
 
 class Opened(msgspec.Struct, frozen=True, tag="opened"):
     """A replica opens an incarnation on the data named `database`; words of older incarnations count no more."""
@@ -146,6 +166,11 @@ class Opened(msgspec.Struct, frozen=True, tag="opened"):
     replica: Replica
     incarnation: int
     database: str
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Of one replica's incarnations the highest counts."""
+        return self.incarnation, self.database
 
 
 class Promoted(msgspec.Struct, frozen=True, tag="promoted"):
@@ -155,12 +180,22 @@ class Promoted(msgspec.Struct, frozen=True, tag="promoted"):
     number: int
     stack: str
 
+    @property
+    def order(self) -> tuple[int, str]:
+        """Of one region's promotions the latest counts."""
+        return self.number, self.stack
+
 
 class Unknown(msgspec.Struct, frozen=True):
     """A statement that this code does not know, as it stands in the ledger."""
 
     ledger_key: bytes
     value: bytes
+
+    @property
+    def order(self) -> bytes:
+        """Nothing is known of it; any order that is the same everywhere will do."""
+        return self.value
 
 
 Statement = Said | Payload | RequestOrder | RegionOrder | Standing | Opened | Promoted
