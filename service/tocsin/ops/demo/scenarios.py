@@ -1,8 +1,8 @@
 """The scenarios of the demo: what is broken, what is sent, and what each region must decide.
 
-A scenario's expectation is written per region as the verdicts on its request in order, repeats merged; a `?` marks one
-that may be skipped, because it depends on who hears whom first. No verdict (`-`) means that the region simply stored it.
-Faults go through the fault switch, but for processes that are killed: those are killed.
+A scenario's expectation is written per region as the verdicts on its request in order, repeats merged; a `?` marks
+one that may be skipped, because it depends on who hears whom first. No verdict (`-`) means that the region simply stored it.
+Faults go through the fault switch; processes that are to be killed are killed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,18 +30,19 @@ class Scenario:
 SCENARIOS: list[Scenario] = []
 
 
-def scenario(name: str, title: str, **expected: str) -> Callable[[Play], Play]:
-    """Adds the function to the table, in order of definition."""
+def scenario(name: str, **expected: str) -> Callable[[Play], Play]:
+    """Adds the function to the table, in order of definition; its docstring is the title."""
 
     def add(play: Play) -> Play:
-        SCENARIOS.append(Scenario(name, title, expected, play))
+        SCENARIOS.append(Scenario(name, play.__doc__ or name, expected, play))
         return play
 
     return add
 
 
-@scenario("refused-everywhere", "a request that no region can store", a="WAIT? QUARANTINE", b="WAIT? QUARANTINE")
+@scenario("refused-everywhere", a="WAIT? QUARANTINE", b="WAIT? QUARANTINE")
 async def refused_everywhere(stage: Stage) -> None:
+    """A request that no region can store."""
     for region in (A, B):
         stage.refuse(region)
     await stage.send(A)
@@ -49,8 +50,9 @@ async def refused_everywhere(stage: Stage) -> None:
     await stage.neighbours_stored()
 
 
-@scenario("refused-here-stored-there", "a request that region b refuses and its peer took", a="-", b="WAIT? HALT DONE")
+@scenario("refused-here-stored-there", a="-", b="WAIT? HALT DONE")
 async def refused_here_stored_there(stage: Stage) -> None:
+    """A request that region b refuses and its peer took."""
     stage.refuse(B)
     await stage.send(A)
     await stage.until(b="HALT")
@@ -62,8 +64,9 @@ async def refused_here_stored_there(stage: Stage) -> None:
     await stage.ready(B, "querier")
 
 
-@scenario("store-outage-one", "the store of region b answers nothing", a="-", b="RETRY DONE")
+@scenario("store-outage-one", a="-", b="RETRY DONE")
 async def store_outage_one(stage: Stage) -> None:
+    """The store of region b answers nothing."""
     stage.fault(Rule(id="outage", region=B, port="store", kind=Fault.UNAVAILABLE))
     await stage.send(A)
     await stage.not_ready(B, "querier")
@@ -72,8 +75,9 @@ async def store_outage_one(stage: Stage) -> None:
     await stage.until(b="DONE")
 
 
-@scenario("store-outage-both", "the stores of both regions answer nothing", a="RETRY DONE", b="RETRY DONE")
+@scenario("store-outage-both", a="RETRY DONE", b="RETRY DONE")
 async def store_outage_both(stage: Stage) -> None:
+    """The stores of both regions answer nothing."""
     for region in (A, B):
         stage.fault(Rule(id=f"outage-{region}", region=region, port="store", kind=Fault.UNAVAILABLE))
     await stage.send(B)
@@ -83,8 +87,9 @@ async def store_outage_both(stage: Stage) -> None:
     await stage.until(a="DONE", b="DONE")
 
 
-@scenario("some-keys-time-out-here", "some keys of region b's store time out", a="-", b="RETRY HALT DONE")
+@scenario("some-keys-time-out-here", a="-", b="RETRY HALT DONE")
 async def some_keys_time_out_here(stage: Stage) -> None:
+    """Some keys of region b's store time out."""
     stage.time_out(B)
     await stage.send(A)
     await stage.until(b="HALT")
@@ -92,13 +97,9 @@ async def some_keys_time_out_here(stage: Stage) -> None:
     await stage.until(b="DONE")
 
 
-@scenario(
-    "some-keys-time-out-everywhere",
-    "some keys of both stores time out",
-    a="RETRY SET_ASIDE DONE",
-    b="RETRY SET_ASIDE DONE",
-)
+@scenario("some-keys-time-out-everywhere", a="RETRY SET_ASIDE DONE", b="RETRY SET_ASIDE DONE")
 async def some_keys_time_out_everywhere(stage: Stage) -> None:
+    """Some keys of both stores time out."""
     for region in (A, B):
         stage.time_out(region)
     await stage.send(A)
@@ -108,13 +109,9 @@ async def some_keys_time_out_everywhere(stage: Stage) -> None:
     await stage.until(a="DONE", b="DONE")
 
 
-@scenario(
-    "mirror-cut-one-way",
-    "region b hears nothing of a, and a refuses a request; after the heal b stores it",
-    a="WAIT? SET_ASIDE HALT DONE",
-    b="-",
-)
+@scenario("mirror-cut-one-way", a="WAIT? SET_ASIDE HALT DONE", b="-")
 async def mirror_cut_one_way(stage: Stage) -> None:
+    """Region b hears nothing of a, and a refuses a request; after the heal b stores it."""
     stage.fault(Rule(id="cut", region=B, port="mirror", kind=Fault.CUT, peer=A))
     await stage.pause_past_hearing()
     stage.refuse(A)
@@ -126,13 +123,9 @@ async def mirror_cut_one_way(stage: Stage) -> None:
     await stage.until(a="DONE")
 
 
-@scenario(
-    "kills-its-process",
-    "a request that kills the process which stores it",
-    a="WAIT? SET_ASIDE? QUARANTINE",
-    b="WAIT? SET_ASIDE? QUARANTINE",
-)
+@scenario("kills-its-process", a="WAIT? SET_ASIDE? QUARANTINE", b="WAIT? SET_ASIDE? QUARANTINE")
 async def kills_its_process(stage: Stage) -> None:
+    """A request that kills the process which stores it."""
     for region in (A, B):
         stage.crash(region)
     await stage.send(A)
@@ -140,13 +133,9 @@ async def kills_its_process(stage: Stage) -> None:
     await stage.neighbours_stored()
 
 
-@scenario(
-    "would-halt-on-each-other",
-    "each region stored what the other refuses: the order by name lets one go on",
-    a="WAIT? HALT? SET_ASIDE DONE",
-    b="WAIT? HALT DONE",
-)
+@scenario("would-halt-on-each-other", a="WAIT? HALT? SET_ASIDE DONE", b="WAIT? HALT DONE")
 async def would_halt_on_each_other(stage: Stage) -> None:
+    """Each region stored what the other refuses: the order by name lets one go on."""
     for region in (A, B):
         stage.refuse(region, of=region)
         await stage.send(region, of=region)
@@ -156,13 +145,9 @@ async def would_halt_on_each_other(stage: Stage) -> None:
     await stage.until(a="DONE", b="DONE")
 
 
-@scenario(
-    "region-lost",
-    "region b is lost while a bad request is in hand, and comes back",
-    a="WAIT? SET_ASIDE QUARANTINE",
-    b="WAIT? SET_ASIDE? QUARANTINE",
-)
+@scenario("region-lost", a="WAIT? SET_ASIDE QUARANTINE", b="WAIT? SET_ASIDE? QUARANTINE")
 async def region_lost(stage: Stage) -> None:
+    """Region b is lost while a bad request is in hand, and comes back."""
     for region in (A, B):
         stage.refuse(region)
     stage.fault(Rule(id="gone", region=A, port="mirror", kind=Fault.CUT, peer=B))
@@ -174,6 +159,7 @@ async def region_lost(stage: Stage) -> None:
     await stage.until(a="QUARANTINE", b="QUARANTINE")
 
 
-@scenario("creator-killed-mid-set", "kill -9 of a creator in the middle of a burst", a="-", b="-")
+@scenario("creator-killed-mid-set", a="-", b="-")
 async def creator_killed_mid_set(stage: Stage) -> None:
+    """Kill -9 of a creator in the middle of a burst."""
     await stage.burst_and_kill(A, "creator")

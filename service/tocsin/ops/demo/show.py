@@ -34,7 +34,7 @@ OVERRIDES: Final = {
     "ASIDE_RETRY_FIRST_S": 0.5,
     "ASIDE_RETRY_MAX_S": 1.0,
 }
-"""The demo's limits: shorter than a deployment's, so that nobody waits for what is the same in seconds as in minutes."""
+"""The demo's limits: shorter than a deployment's, for nobody learns more by waiting longer."""
 
 
 class Audience(Protocol):

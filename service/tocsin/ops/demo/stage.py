@@ -17,7 +17,7 @@ from tocsin.core.limits import Limits
 from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.store import Store
-from tocsin.ops.demo.player import Accepted, Event, Player
+from tocsin.ops.demo.player import LANES, Accepted, Event, Player
 from tocsin.ops.supervisor import LocalSet
 
 WAIT_S_MAX: Final = 40.0
@@ -25,7 +25,6 @@ POLL_S: Final = 0.1
 BAD_SERVICE: Final = "legacy-monitor"
 """The service of every bad request: the budget counts services, and one bad service is no bad release."""
 BURST: Final = 300
-KILL_AFTER: Final = 120
 
 
 class Deviation(Exception):
@@ -47,7 +46,6 @@ class Stage:
         self.name = name
         self.requests: dict[str, str] = {}
         """Region that the fault is aimed at, or empty for all: printed key of the scenario's bad request."""
-        self.explained: list[str] = []
         self._local = local
         self._player = player
         self._stores = stores
@@ -96,7 +94,7 @@ class Stage:
         if accepted is None:
             raise Deviation(f"intake of region {region} refused the request: {self._player.refused[-1][1]}")
         self.requests[of] = accepted.request
-        for event in after:
+        for event in good[3:]:
             await self._send_good(event, region)
 
     async def kill_region(self, region: str) -> None:
@@ -114,24 +112,19 @@ class Stage:
             self._event(services[number % len(services)], f"{self.name}/{number}", "one of a burst")
             for number in range(BURST)
         ]
-        sent = 0
-
-        async def send(event: Event) -> None:
-            nonlocal sent
-            await self._send_good(event, region)
-            sent += 1
-
         async with asyncio.TaskGroup() as group:
-            lanes = asyncio.Semaphore(16)
+            lanes = asyncio.Semaphore(LANES)
+            halfway = asyncio.Event()
 
-            async def bounded(event: Event) -> None:
+            async def send(number: int, event: Event) -> None:
                 async with lanes:
-                    await send(event)
+                    await self._send_good(event, region)
+                if number == BURST // 2:
+                    halfway.set()
 
-            for event in events:
-                group.create_task(bounded(event))
-            while sent < KILL_AFTER:
-                await asyncio.sleep(0.01)
+            for number, event in enumerate(events):
+                group.create_task(send(number, event))
+            await halfway.wait()
             await self._local.kill(region, role)
         await self.neighbours_stored()
 
