@@ -107,6 +107,7 @@ class FaultyLog:
             fetched = await self._log.fetch(
                 topic, partition, offset, records_max=records_max, bytes_max=bytes_max, wait_s=wait_s
             )
+            await self._gate.pass_read()  # what was cut while we waited is cut
             self._fetched[topic, partition] = (offset, fetched.next_offset)
             return fetched
         again = await self._log.fetch(

@@ -1,8 +1,8 @@
 """The player: sends events to the regions' intakes as PagerDuty's clients do, and knows what was accepted.
 
 Events of one alert key go one after the other, because a resolve that overtakes its trigger is another story;
-different keys go side by side, at both regions. A 503 or a broken connection is no answer: the event is sent again, within bounds,
-under the same dedup key, so what was recorded twice is one incident.
+different keys go side by side, at both regions. A 503 or a broken connection is no answer: the event is sent again,
+within bounds, under the same dedup key, so what was recorded twice is one incident.
 """
 
 import asyncio

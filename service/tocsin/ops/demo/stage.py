@@ -85,12 +85,11 @@ class Stage:
 
     async def send(self, region: str, *, of: str = "") -> None:
         """Sends the scenario's request to a region, among good neighbours of every service."""
-        before, after = self._good_events(region, of)[:3], self._good_events(region, of)[3:]
-        for event in before:
+        good = self._good_events(region, of)
+        for event in good[:3]:
             await self._send_good(event, region)
-        accepted = await self._player.send(
-            self._event(BAD_SERVICE, self._dedup_key(of), "the request in question"), region
-        )
+        event = self._event(BAD_SERVICE, self._dedup_key(of), "the request in question")
+        accepted = await self._player.send(event, region)
         if accepted is None:
             raise Deviation(f"intake of region {region} refused the request: {self._player.refused[-1][1]}")
         self.requests[of] = accepted.request
