@@ -1,0 +1,312 @@
+"""What every role process has: its place in a region, telemetry, health on an admin port, a stop in good order.
+
+Theory
+------
+A role process may be killed at any moment and loses nothing. So a stop in good order is a courtesy, to clients in the
+middle of a request and to whoever starts next, and it is bounded: what is not finished after `STOP_S_MAX` is ended as a
+kill would end it.
+
+A port of 0 is chosen by the operating system. So each process announces where it listens, once it does: one line of
+JSON on stdout, `{role, region, pid, url, admin_url}`, and nothing else ever goes there. A line ends with its process,
+where a file would have to be told from that of a process which was killed.
+
+The admin port answers `/health/live` and `/health/ready` to anyone, and `/metrics.json` to this machine alone: numbers
+of services and partitions are nobody else's business, and an agent that collects them runs beside the process.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import ipaddress
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NoReturn
+
+import uvicorn
+import uvloop
+
+from tocsin.engines.errors import EngineError, Misconfigured
+from tocsin.settings import Settings
+from tocsin.telemetry import Identity, Meters, configure_logging
+from tocsin.topology import Process, Region, Topology
+from tocsin.topology import Server as ServerPlace
+
+STOP_S_MAX: Final = 15.0
+"""A stop in good order takes no longer; then the process ends as it is."""
+REQUESTS_S_MAX: Final = 5
+"""How long requests under way may take while the process stops, in whole seconds."""
+KEEP_ALIVE_S: Final = 30
+"""An idle connection of a client is closed after so many seconds."""
+REQUESTS_MAX: Final = 1_000
+"""Connections and requests at one time; what is above that is answered 503 at once."""
+BACKLOG: Final = 1_024
+CHECK_S_MAX: Final = 2.0
+"""A check of readiness that takes longer says that the process is not ready."""
+PR_SET_PDEATHSIG: Final = 1
+_log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Which process this is: its role and place, and what it was told."""
+
+    role: str
+    settings: Settings
+    topology: Topology
+    region: Region
+    stack: str
+    listening: Process
+    meters: Meters
+
+    @classmethod
+    def load(cls, role: str, settings: Settings) -> "Frame":
+        """The frame of a role, with logging set up for it; raises ConfigError."""
+        topology = settings.topology()
+        region = settings.own_region(topology)
+        stack, _ = settings.own_stack(region)
+        # The mirror and the children for trials are no part of a region file: they serve the engine of one machine.
+        listening = settings.listening(region.processes.get(role, Process()))
+        identity = Identity(region.name, stack, role)
+        configure_logging(identity, level=settings.log_level)
+        return cls(role, settings, topology, region, stack, listening, Meters(identity))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a role does between its start and its stop."""
+
+    run: Callable[[asyncio.Event], Awaitable[None]]
+    """Works until the event is set."""
+    unready: Callable[[], Awaitable[list[str]]]
+    """Why clients, or operators, had better look elsewhere now; empty when all is well."""
+    app: App | None = None
+    """What clients of the role talk to."""
+
+
+def run(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> None:
+    """Runs a role until SIGTERM or SIGINT. Raises ConfigError or `EngineError` when it cannot start or go on."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(frame, opened))
+    except ExceptionGroup as group:
+        raise _sole(group) from None
+
+
+async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> None:
+    stopping = asyncio.Event()
+    place = frame.listening
+    with _stop_signals(stopping), bind(place.host, place.admin_port) as admin, contextlib.ExitStack() as more:
+        sockets = [admin]
+        if isinstance(place, ServerPlace):
+            sockets.append(more.enter_context(bind(place.host, place.port)))
+        async with opened as service, asyncio.TaskGroup() as group:
+            health = Health(frame.role, service.unready, stopping, frame.meters)
+            servers = [HttpServer(health, admin, lifespan="off")]
+            if service.app is not None:
+                servers.append(HttpServer(service.app, sockets[-1], lifespan="on"))
+            for server in servers:
+                group.create_task(server.serve_socket())
+                await server.listens.wait()
+            _announce(frame, sockets)
+            try:
+                await service.run(stopping)
+            finally:
+                # Clients' requests end before `opened` closes the engines under them: the group waits for both.
+                stopping.set()
+                for server in servers:
+                    server.should_exit = True
+    _log.info("stopped", extra={"action": "stopped"})
+
+
+def _announce(frame: Frame, sockets: list[socket.socket]) -> None:
+    admin_url, *urls = [url_of(bound) for bound in sockets]
+    line = {"role": frame.role, "region": frame.region.name, "pid": os.getpid()}
+    print(json.dumps(line | {"url": urls[0] if urls else None, "admin_url": admin_url}), flush=True)  # noqa: T201 - see the theory
+    _log.info("listening", extra={"action": "listening", "url": urls[0] if urls else None, "admin_url": admin_url})
+
+
+@contextlib.contextmanager
+def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    deadline = threading.Timer(STOP_S_MAX, _give_up)
+    deadline.daemon = True
+
+    def stop(name: str) -> None:
+        if not stopping.is_set():
+            _log.info("stopping on %s", name, extra={"action": "stopping"})
+            stopping.set()
+            deadline.start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number.name)
+    try:
+        yield
+    finally:
+        deadline.cancel()
+
+
+def _give_up() -> NoReturn:
+    """Runs in a thread of its own: what holds the process up may hold the event loop too."""
+    _log.error("did not stop within %.0f s: ended as it was", STOP_S_MAX, extra={"action": "stop_timed_out"})
+    os._exit(1)
+
+
+def _sole(error: Exception) -> Exception:
+    """The one error inside of groups of one, so that whoever ran the process sees what happened and not where."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def die_with(parent: int) -> None:
+    """Has the kernel kill this process when its parent ends, by whatever means: a supervisor that is killed leaves
+    nothing behind. Linux only; elsewhere nothing is done.
+
+    The parent here is the *thread* that started us: supervisors start processes from the thread of their event loop.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != parent:  # it ended before the kernel knew of our wish
+        raise Misconfigured(f"the process that started this one, {parent}, has ended")
+
+
+# Listening -----------------------------------------------------------------------------------------------------------
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; raises `Misconfigured` when the address cannot be had."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server((str(address[0]), port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Misconfigured(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}. End the process that has it, or choose "
+            "another in the region file or with --host, --port and --admin-port (0: any free port)"
+        ) from error
+
+
+def url_of(bound: socket.socket) -> str:
+    """Where this machine finds a socket."""
+    host, port, *_ = bound.getsockname()
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")  # noqa: PLR2004
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"  # noqa: PLR2004
+
+
+class HttpServer(uvicorn.Server):
+    """An ASGI app on a socket that is listening already; `should_exit` ends it within `REQUESTS_S_MAX`."""
+
+    def __init__(self, app: App, bound: socket.socket, *, lifespan: Literal["on", "off"]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan=lifespan,
+                http="httptools",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                log_level="warning",
+                proxy_headers=False,
+                server_header=False,
+                backlog=BACKLOG,
+                limit_concurrency=REQUESTS_MAX,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=REQUESTS_S_MAX,
+            )
+        )
+        self.listens = asyncio.Event()
+        self._bound = bound
+
+    async def serve_socket(self) -> None:
+        """Serves until `should_exit`."""
+        await self.serve(sockets=[self._bound])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the base class does, and says when it is done."""
+        await super().startup(sockets)
+        self.listens.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the process's business, not a server's: there are two in it."""
+        yield
+
+
+class Health:
+    """The admin port: `/health/live`, `/health/ready`, `/metrics.json`."""
+
+    def __init__(
+        self, role: str, unready: Callable[[], Awaitable[list[str]]], stopping: asyncio.Event, meters: Meters
+    ) -> None:
+        self._role = role
+        self._unready = unready
+        self._stopping = stopping
+        self._meters = meters
+        self._known = ["nobody has asked yet whether it is ready"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (as ASGI has it)
+        """One ASGI request."""
+        status, body = await self._answer(scope)
+        raw = json.dumps(body).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else raw})
+
+    async def _answer(self, scope: Scope) -> tuple[int, Any]:
+        if scope["method"] not in {"GET", "HEAD"}:
+            return 405, {"error": "only GET and HEAD"}
+        match scope["path"]:
+            case "/health/live":  # must not wait for an engine: who restarts what is not alive would restart in vain
+                return 200, self._body()
+            case "/health/ready":
+                self._known = await self._reasons()
+                return 503 if self._known else 200, self._body()
+            case "/metrics.json":
+                if not _is_local(scope.get("client")):
+                    return 403, {"error": "metrics are for this machine alone; collect them from beside the process"}
+                return 200, self._meters.snapshot()
+        return 404, {"error": "there are /health/live, /health/ready and /metrics.json"}
+
+    def _body(self) -> dict[str, Any]:
+        return {"role": self._role, "ready": not self._known, "reasons": self._known}
+
+    async def _reasons(self) -> list[str]:
+        if self._stopping.is_set():
+            return ["it is stopping"]
+        try:
+            async with asyncio.timeout(CHECK_S_MAX):
+                return await self._unready()
+        except TimeoutError:
+            return [f"the check of readiness got no answer within {CHECK_S_MAX:.0f} s"]
+        except EngineError as error:
+            return [str(error)]
+
+
+def _is_local(client: tuple[str, int] | None) -> bool:
+    return client is not None and ipaddress.ip_address(client[0]).is_loopback
+
+
+@contextlib.asynccontextmanager
+async def closing(*engines: Any) -> AsyncIterator[None]:
+    """Closes the engines at the end, each whatever befell the others."""
+    async with contextlib.AsyncExitStack() as stack:
+        for engine in engines:
+            stack.push_async_callback(engine.close)
+        yield

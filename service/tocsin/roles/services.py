@@ -1,0 +1,122 @@
+"""The role processes: which engines each opens, what runs in it, and when it is ready.
+
+A fault of the configuration or of a file (a newer format, other partition counts, a partition that is owned) ends a
+process at its start with one message. An engine that merely does not answer is waited for: which process of a region
+comes up first must not matter, nor that one comes up in the middle of an outage.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from tocsin.config import ConfigError, Problem
+from tocsin.core.statements import Replica
+from tocsin.engines.embedded.log import EmbeddedLog
+from tocsin.engines.embedded.mirror import Mirror
+from tocsin.engines.errors import Unavailable
+from tocsin.engines.log import Log
+from tocsin.engines.opening import open_log, open_mirrored_log, open_store
+from tocsin.roles.creator import Creator, make_topics
+from tocsin.roles.process import Frame, Service, closing
+from tocsin.roles.trial import Trials
+from tocsin.topology import LEDGER, REQUESTS, Region
+
+RETRY_S: Final = 0.5
+HOUSEKEEPING_EVERY_S: Final = 5.0
+
+
+@asynccontextmanager
+async def creator(
+    frame: Frame, partitions: Sequence[int] | None, trial_command: Sequence[str]
+) -> AsyncIterator[Service]:
+    """Turns requests into entries. `partitions`: own exactly these, or fail; None: whatever is free."""
+    region, settings = frame.region, frame.settings
+    if unknown := [number for number in partitions or () if not 0 <= number < region.partitions]:
+        what = f"region {region.name} has partitions 0 to {region.partitions - 1}, so not {unknown}"
+        raise ConfigError([Problem("partitions", "", what)])
+    log, store = open_log(region, settings), open_store(region, frame.stack, settings)
+    async with closing(log, store):
+        await _usable(store.identity())
+        await _usable(make_topics(log, region))
+        replica = Replica(region.name, frame.stack)
+        creator = Creator(log, store, frame.topology, replica, Trials(trial_command), partitions=partitions)
+
+        async def run(stopping: asyncio.Event) -> None:
+            if await _topics_made(log, region, stopping):
+                await creator.run(stopping)
+
+        async def unready() -> list[str]:
+            return creator.unready
+
+        yield Service(run, unready)
+
+
+@asynccontextmanager
+async def mirror(frame: Frame) -> AsyncIterator[Service]:
+    """Mirrors each peer's topics into this region's log, and keeps house there. For the embedded engine alone: a real
+    log has a mirror of its own, and removes by itself what retention and compaction allow.
+    """
+    region, settings = frame.region, frame.settings
+    log = open_log(region, settings)
+    peers = {
+        peer.mirror_prefix: open_mirrored_log(frame.topology.region(peer.name), settings, by=region)
+        for peer in region.peers
+    }
+    file = EmbeddedLog(settings.path(region.log.path))
+    async with closing(file, *peers.values(), log):
+        await _usable(make_topics(log, region))
+
+        async def run(stopping: asyncio.Event) -> None:
+            if await _topics_made(log, region, stopping):
+                mirrors = [
+                    Mirror(source, log, (REQUESTS, LEDGER), prefix, region.partitions)
+                    for prefix, source in peers.items()
+                ]
+                await _run_until(stopping, *(mirror.run() for mirror in mirrors), _keep_house(file))
+
+        yield Service(run, lambda: _log_unready(log, region))
+
+
+async def _keep_house(log: EmbeddedLog) -> None:
+    while True:
+        with contextlib.suppress(Unavailable):  # another round comes
+            await log.housekeep(time.time())
+        await asyncio.sleep(HOUSEKEEPING_EVERY_S)
+
+
+async def _log_unready(log: Log, region: Region) -> list[str]:
+    """Why a role that needs nothing but the region's log is not ready; raises `EngineError`, which is a reason too."""
+    await log.bounds(region.requests, 0)
+    return []
+
+
+async def _usable(call: Awaitable[Any]) -> None:
+    """Raises what is wrong with an engine for good; one that is away will be back."""
+    with contextlib.suppress(Unavailable):
+        await call
+
+
+async def _topics_made(log: Log, region: Region, stopping: asyncio.Event) -> bool:
+    """Makes the region's topics where they are missing; False when the process stops before the log answers."""
+    while not stopping.is_set():
+        try:
+            await make_topics(log, region)
+        except Unavailable:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await stopping.wait()
+        else:
+            return True
+    return False
+
+
+async def _run_until(stopping: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None:
+    """Runs the works until `stopping` is set; raises what ends one of them before."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
+        await stopping.wait()
+        for task in tasks:
+            task.cancel()
