@@ -82,6 +82,15 @@ def show_list(
         _table([*columns], [[str(cell(row)) for cell in columns.values()] for row in rows])
 
 
+def plain(*names: str) -> dict[str, Callable[[Row], object]]:
+    """Columns that show fields as they are, a number with its thousands; an underscore in a name is a space."""
+    return {name.replace("_", " "): lambda row, name=name: _cell(row[name]) for name in names}  # type: ignore[misc]
+
+
+def _cell(value: object) -> object:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else "" if value is None else value
+
+
 def show_fields(fields: Row, *, as_json: bool) -> None:
     """One thing's fields: as a JSON object, or a line each."""
     if as_json:
