@@ -63,6 +63,11 @@ def run(  # noqa: PLR0917 (one argument an option)
     from tocsin.roles import services
 
     match role:
+        case Role.INTAKE | Role.QUERIER:
+            from tocsin.roles import web_services
+
+            opened = web_services.intake if role is Role.INTAKE else web_services.querier
+            process.run(frame, opened(frame))
         case Role.CREATOR:
             process.run(frame, services.creator(frame, _numbers(partitions), _trial_command(frame)))
         case Role.MIRROR:

@@ -28,7 +28,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, NoReturn
 
 import uvicorn
 import uvloop
@@ -114,9 +114,9 @@ async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> 
             sockets.append(more.enter_context(bind(place.host, place.port)))
         async with opened as service, asyncio.TaskGroup() as group:
             health = Health(frame.role, service.unready, stopping, frame.meters)
-            servers = [HttpServer(health, admin, lifespan="off")]
+            servers = [HttpServer(health, admin)]
             if service.app is not None:
-                servers.append(HttpServer(service.app, sockets[-1], lifespan="on"))
+                servers.append(HttpServer(service.app, sockets[-1]))
             for server in servers:
                 group.create_task(server.serve_socket())
                 await server.listens.wait()
@@ -213,11 +213,11 @@ def url_of(bound: socket.socket) -> str:
 class HttpServer(uvicorn.Server):
     """An ASGI app on a socket that is listening already; `should_exit` ends it within `REQUESTS_S_MAX`."""
 
-    def __init__(self, app: App, bound: socket.socket, *, lifespan: Literal["on", "off"]) -> None:
+    def __init__(self, app: App, bound: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                lifespan=lifespan,
+                lifespan="off",
                 http="httptools",
                 ws="none",
                 log_config=None,

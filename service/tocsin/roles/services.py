@@ -1,4 +1,4 @@
-"""The role processes: which engines each opens, what runs in it, and when it is ready.
+"""The role processes without clients: which engines each opens, what runs in it, and when it is ready.
 
 A fault of the configuration or of a file (a newer format, other partition counts, a partition that is owned) ends a
 process at its start with one message. An engine that merely does not answer is waited for: which process of a region
@@ -39,13 +39,13 @@ async def creator(
         raise ConfigError([Problem("partitions", "", what)])
     log, store = open_log(region, settings), open_store(region, frame.stack, settings)
     async with closing(log, store):
-        await _usable(store.identity())
-        await _usable(make_topics(log, region))
+        await usable(store.identity())
+        await usable(make_topics(log, region))
         replica = Replica(region.name, frame.stack)
         creator = Creator(log, store, frame.topology, replica, Trials(trial_command), partitions=partitions)
 
         async def run(stopping: asyncio.Event) -> None:
-            if await _topics_made(log, region, stopping):
+            if await topics_made(log, region, stopping):
                 await creator.run(stopping)
 
         async def unready() -> list[str]:
@@ -67,17 +67,17 @@ async def mirror(frame: Frame) -> AsyncIterator[Service]:
     }
     file = EmbeddedLog(settings.path(region.log.path))
     async with closing(file, *peers.values(), log):
-        await _usable(make_topics(log, region))
+        await usable(make_topics(log, region))
 
         async def run(stopping: asyncio.Event) -> None:
-            if await _topics_made(log, region, stopping):
+            if await topics_made(log, region, stopping):
                 mirrors = [
                     Mirror(source, log, (REQUESTS, LEDGER), prefix, region.partitions)
                     for prefix, source in peers.items()
                 ]
-                await _run_until(stopping, *(mirror.run() for mirror in mirrors), _keep_house(file))
+                await run_until(stopping, *(mirror.run() for mirror in mirrors), _keep_house(file))
 
-        yield Service(run, lambda: _log_unready(log, region))
+        yield Service(run, lambda: log_unready(log, region))
 
 
 async def _keep_house(log: EmbeddedLog) -> None:
@@ -87,19 +87,19 @@ async def _keep_house(log: EmbeddedLog) -> None:
         await asyncio.sleep(HOUSEKEEPING_EVERY_S)
 
 
-async def _log_unready(log: Log, region: Region) -> list[str]:
+async def log_unready(log: Log, region: Region) -> list[str]:
     """Why a role that needs nothing but the region's log is not ready; raises `EngineError`, which is a reason too."""
     await log.bounds(region.requests, 0)
     return []
 
 
-async def _usable(call: Awaitable[Any]) -> None:
+async def usable(call: Awaitable[Any]) -> None:
     """Raises what is wrong with an engine for good; one that is away will be back."""
     with contextlib.suppress(Unavailable):
         await call
 
 
-async def _topics_made(log: Log, region: Region, stopping: asyncio.Event) -> bool:
+async def topics_made(log: Log, region: Region, stopping: asyncio.Event) -> bool:
     """Makes the region's topics where they are missing; False when the process stops before the log answers."""
     while not stopping.is_set():
         try:
@@ -113,7 +113,7 @@ async def _topics_made(log: Log, region: Region, stopping: asyncio.Event) -> boo
     return False
 
 
-async def _run_until(stopping: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None:
+async def run_until(stopping: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None:
     """Runs the works until `stopping` is set; raises what ends one of them before."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in works]

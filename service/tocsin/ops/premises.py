@@ -1,0 +1,112 @@
+"""What a set of local regions finds on its first start: a directory of services, a token, and one supervisor alone.
+
+Keys and tokens are made at random when the files are, so that no two installations share one and none is in the source.
+"""
+
+import fcntl
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tocsin.config import load_yaml
+from tocsin.core.events import ROUTING_KEY_LENGTH
+from tocsin.engines.directory import FileDirectory
+from tocsin.engines.errors import Owned
+from tocsin.engines.tokens import Scope, TokenFile
+from tocsin.settings import Settings
+from tocsin.topology import Topology
+
+DEMO_SERVICE: Final = "demo"
+"""The service whose routing key `tocsin up` publishes."""
+SERVICES: Final = {
+    DEMO_SERVICE: "Demo",
+    "checkout": "Checkout",
+    "database": "Databases",
+    "legacy-monitor": "Legacy monitor",
+    "mail": "Mail delivery",
+    "network": "Network",
+    "search": "Search",
+    "storage": "Storage",
+}
+"""Id and name of the services that the first start makes: so many that neither the budget's five nor half is all."""
+TOKEN_NAME: Final = "tocsin up"  # noqa: S105 (a name)
+_HEADING: Final = """\
+# The services, and the routing keys by which events reach them; read again when it changes. Made by the first start.
+"""
+
+
+@contextmanager
+def alone(data_dir: Path) -> Iterator[None]:
+    """Holds a data directory against other supervisors; raises `Owned`, naming the process that has it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "supervisor.lock").open("a+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            owner = lock.read(32).decode() or "that has just started"
+            raise Owned(
+                f"process {owner} runs the regions of {data_dir} already: end it first, or choose another data "
+                "directory with TOCSIN_DATA_DIR"
+            ) from error
+        lock.truncate(0)
+        lock.write(b"%d" % os.getpid())
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def make_directories(settings: Settings, topology: Topology) -> dict[str, str]:
+    """Makes the regions' directories where they are missing, all alike; returns service id to routing key.
+
+    Raises ConfigError when one that is there cannot be used.
+    """
+    paths = list(dict.fromkeys(settings.path(region.directory) for region in topology.regions))
+    there = [path for path in paths if path.exists()]
+    content = load_yaml(there[0]) if there else _new_directory()
+    for path in paths:
+        if not path.exists():
+            _write(path, _HEADING + yaml.safe_dump(content, sort_keys=False))
+        FileDirectory(path)  # refuses one that the intake would refuse
+    return {service["id"]: service["routing_keys"][0] for service in content["services"]}
+
+
+@contextmanager
+def read_token(settings: Settings) -> Iterator[str]:
+    """The text of a token that is good until the end; one that an earlier supervisor had no time to end goes too."""
+    tokens = TokenFile(settings.path(settings.token_file))
+    for token in tokens.ls():
+        if token.name == TOKEN_NAME:
+            tokens.revoke(token.id, now_us=_now_us())
+    made, text = tokens.create(TOKEN_NAME, Scope.READ, now_us=_now_us())
+    try:
+        yield text
+    finally:
+        tokens.revoke(made.id, now_us=_now_us())
+
+
+def _new_directory() -> dict[str, Any]:
+    services = [
+        {"id": id, "name": name, "routing_keys": [secrets.token_hex(ROUTING_KEY_LENGTH // 2)]}
+        for id, name in SERVICES.items()
+    ]
+    return {"services": services}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)  # readable by its owner alone: it has keys in it
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    Path(name).replace(path)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,85 @@
+"""The role processes that clients talk to, as `services.py` has those that none do.
+
+Apart from those because the web framework takes longer to load than all else that a creator needs.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tocsin.engines.directory import FileDirectory
+from tocsin.engines.opening import open_log, open_mirrored_log, open_store
+from tocsin.engines.tokens import TokenFile
+from tocsin.roles.creator import make_topics
+from tocsin.roles.intake import Intake, IntakeParts
+from tocsin.roles.process import Frame, Service, closing
+from tocsin.roles.querier import Querier, QuerierParts
+from tocsin.roles.region_words import RegionWords
+from tocsin.roles.services import log_unready, run_until, topics_made, usable
+
+
+@asynccontextmanager
+async def intake(frame: Frame) -> AsyncIterator[Service]:
+    """Takes events."""
+    region, settings = frame.region, frame.settings
+    directory = FileDirectory(settings.path(region.directory))
+    log = open_log(region, settings)
+    peers = {
+        peer.name: open_mirrored_log(frame.topology.region(peer.name), settings, by=region) for peer in region.peers
+    }
+    async with closing(*peers.values(), log):
+        await usable(make_topics(log, region))
+        words = RegionWords(log, region, frame.topology)
+        parts = IntakeParts(
+            region=region.name,
+            topic=region.requests,
+            partitions=region.partitions,
+            log=log,
+            directory=directory,
+            meters=frame.meters,
+            clock_us=_now_us,
+            random_bytes=secrets.token_bytes,
+            peers=peers,
+            readiness=lambda: [f"region {region.name} is drained"] if region.name in words.drained else [],
+        )
+        door = Intake(parts)
+
+        async def run(stopping: asyncio.Event) -> None:
+            if await topics_made(log, region, stopping):
+                await run_until(stopping, door.ticker.run(stopping), words.run())
+
+        async def unready() -> list[str]:
+            return [*await door.unready(), *await log_unready(log, region)]
+
+        yield Service(run, unready, door.app())
+
+
+@asynccontextmanager
+async def querier(frame: Frame) -> AsyncIterator[Service]:
+    """Answers reads."""
+    region, settings = frame.region, frame.settings
+    directory = FileDirectory(settings.path(region.directory))
+    store = open_store(region, frame.stack, settings)
+    async with closing(store):
+        await usable(store.identity())
+        parts = QuerierParts(
+            regions=frame.topology.names,
+            partitions=region.partitions,
+            store=store,
+            tokens=TokenFile(settings.path(settings.token_file)),
+            directory=directory,
+            meters=frame.meters,
+            clock_us=_now_us,
+        )
+        reader = Querier(parts)
+
+        async def run(stopping: asyncio.Event) -> None:
+            await stopping.wait()
+
+        yield Service(run, reader.unready, reader.app())
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
