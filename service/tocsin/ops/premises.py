@@ -49,13 +49,13 @@ def alone(data_dir: Path) -> Iterator[None]:
     with (data_dir / "supervisor.lock").open("a+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        except BlockingIOError:
             lock.seek(0)
             owner = lock.read(32).decode() or "that has just started"
             raise Owned(
                 f"process {owner} runs the regions of {data_dir} already: end it first, or choose another data "
                 "directory with TOCSIN_DATA_DIR"
-            ) from error
+            ) from None
         lock.truncate(0)
         lock.write(b"%d" % os.getpid())
         lock.flush()

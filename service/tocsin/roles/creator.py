@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from tocsin.core.partition import Phase
 from tocsin.core.statements import Replica
 from tocsin.engines.errors import EngineError, Misconfigured, Owned
 from tocsin.engines.log import Claim, Log
@@ -51,6 +52,7 @@ class Creator:
         self._group = f"creator.{replica.stack}"
         self._owners: dict[int, Owner] = {}
         self._refused: dict[int, str] = {}
+        self._has_looked = False
         self._care = ReplicaCare(store, self._region.limits, replica.region, self._owners)
         self._around = Surroundings(
             log=log,
@@ -75,6 +77,7 @@ class Creator:
                 while not stopping.is_set():
                     if self._wanted is None:
                         await self._claim_free(group, stopping)
+                    self._has_looked = True
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(CLAIM_PACE_S):
                             await stopping.wait()
@@ -86,9 +89,13 @@ class Creator:
     def unready(self) -> list[str]:
         """Why this creator is not ready, empty when it is."""
         reasons = [f"partition {number}: {why}" for number, why in sorted(self._refused.items())]
+        if not self._has_looked:
+            reasons.append("it has not taken over yet what it is to own")
         if not self._care.answers:
             reasons.append("the store does not answer")
         for number, owner in sorted(self._owners.items()):
+            if owner.machine.phase in (Phase.READING, Phase.ANNOUNCING):
+                reasons.append(f"partition {number} is {owner.machine.phase}")
             reasons += [f"partition {number} is halted: {why}" for why in owner.machine.halted]
         return reasons
 
