@@ -28,6 +28,7 @@ from tocsin.core.statements import (
     Standing,
     Statement,
     Unknown,
+    Word,
     encode_statement,
 )
 
@@ -98,6 +99,10 @@ class Book:
         """A replica's current incarnation; 0 when it never opened one."""
         opened = self.opened.get(replica)
         return opened.incarnation if opened else 0
+
+    def is_asked(self, key: RequestKey) -> bool:
+        """Whether anybody has ever said `failed`: even of a lost database the words still deliver the request."""
+        return any(said.word is Word.FAILED for said in self.words.get(key, {}).values())
 
     def is_dropped(self, key: RequestKey) -> bool:
         """Whether a person's latest word on the request is `dropped`."""

@@ -1,13 +1,16 @@
 """One case: a request that failed, and everything that is known and owed about it."""
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
-from tocsin.core.failures import Kind
+import msgspec
+
+from tocsin.core.effects import Now
+from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import DECISIONS_MAX, Decision, Kept, Stage
 from tocsin.core.limits import Limits
-from tocsin.core.requests import Request
+from tocsin.core.requests import Record, Request, Tick, Unreadable, decode_record, encode_request
 from tocsin.core.verdict import Verdict
 
 STAGE_OF: Final = {
@@ -41,15 +44,56 @@ class Case:
     settled: bool = False
     """The row of the present stage is acknowledged."""
     keep_due: bool = False
-    saying: Kind | None = None
+    kept_kind: Kind | None = None
+    """The kind in the row that is kept."""
     trying: bool = False
     tries: int = 0
     next_try_s: float = 0.0
     looking: bool = False
     checked: bool = False
     """Our own store was asked for the row, and does not have it."""
+    due: bool = False
+    """A verdict waits for our store or our budget: decided again at every tick."""
+    superseded: bool = False
+    """An earlier record of the same key came, and has not been handed to be written yet."""
     counted: bool = False
     """The budget admits it."""
+
+    @classmethod
+    def of_row(cls, kept: Kept, now: Now) -> Self:
+        """The case of a kept row. What this release of our code cannot read fails as such, whatever it was before."""
+        content = read(kept.record)
+        kind, reason = (kept.kind, kept.reason) if isinstance(content, Request) else content
+        decided = kept.stage is not Stage.HELD
+        last = kept.decisions[-1] if kept.decisions else None
+        verdict = Verdict(last.verdict) if last and last.verdict in Verdict.__members__ else None
+        return cls(
+            kept.key,
+            kept.record,
+            content if isinstance(content, Request) else None,
+            stage=kept.stage,
+            kind=kind,
+            reason=reason,
+            since_us=kept.since_us,
+            failed_s=now.mono_s - max(0.0, (now.unix_us - kept.since_us) / 1e6),
+            verdict=verdict,
+            row=last.row if last and verdict else "",
+            decisions=kept.decisions,
+            version=kept.version,
+            kept_kind=kept.kind,
+            settled=decided,
+            counted=decided and kept.kind.is_evidence,
+        )
+
+    def supersede(self, request: Request | None) -> bool:
+        """Of records with one key the earliest is the entry, in every region: if this one comes before what is tried
+        so far, it is tried from now on. Returns whether it does.
+        """
+        mine = self.request
+        if request is None or mine is None or (request.received_us, request.region) >= (mine.received_us, mine.region):
+            return False
+        self.request, self.record, self.superseded = request, encode_request(request).encode(), True
+        return True
 
     def pause_s(self, limits: Limits) -> float:
         """The pause before the next try: doubling, capped, with jitter from the key's own digest (no randomness)."""
@@ -70,7 +114,7 @@ class Case:
         """The row that the store is to keep now, None before the first failure."""
         if self.kind is None:
             return None
-        self.version, self.keep_due = version, False
+        self.version, self.keep_due, self.kept_kind = version, False, self.kind
         return Kept(
             key=self.key,
             partition=partition,
@@ -84,3 +128,18 @@ class Case:
             decisions=self.decisions,
             version=version,
         )
+
+
+def read(record: bytes) -> Request | Failure:
+    """The request of a whole record, or why this release of our code cannot read it."""
+    try:
+        content = decode_record(Record.decode(record))
+    except msgspec.DecodeError as error:
+        return Failure(Kind.REJECTED, f"undecodable: what was kept of it is no record: {error}")
+    match content:
+        case Request():
+            return content
+        case Unreadable(reason=reason, too_new=too_new):
+            return Failure(Kind.TOO_NEW if too_new else Kind.REJECTED, reason)
+        case Tick():
+            return Failure(Kind.REJECTED, "undecodable: it is a tick, and no request")

@@ -18,15 +18,14 @@ An offset is done only once the row that justifies it is acknowledged: progress 
 
 from typing import Final
 
-from tocsin.core import requests
-from tocsin.core.case import STAGE_OF, Case
-from tocsin.core.effects import Alarm, Count, Keep, Look, Mark, Now, Say
+from tocsin.core.case import STAGE_OF, Case, read
+from tocsin.core.effects import Alarm, Count, Keep, Look, Mark, Now
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.hearing import Neighbour, describe
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import Decision, Kept, Stage
 from tocsin.core.knowledge import Knowledge
-from tocsin.core.requests import Record, Request
+from tocsin.core.requests import Request
 from tocsin.core.sources import Sources
 from tocsin.core.statements import Payload, Said, Word
 from tocsin.core.verdict import OwnMatter, Row, Verdict, decide, own_word, peers_word
@@ -52,6 +51,7 @@ class Cases:
         self._version = known.place.epoch << 32
         self._counting: set[str] = set()
         self._marks: dict[RequestKey, tuple[int, bool]] = {}
+        self._marks_due: set[RequestKey] = set()
         self._facts: list[tuple[str, bool, bool, bool, bool]] = []
 
     # Questions about all cases ----------------------------------------------------------------------------------
@@ -78,51 +78,35 @@ class Cases:
         now: Now,
     ) -> None:
         """A request of the log failed, for the first time as far as this machine knows."""
-        case = self.open.get(key) or self._add(Case(key, record, request))
-        self.attach(case, place)
+        case = self.open.get(key)
+        if case is None or case.stage is Stage.DONE:
+            case = self._add(Case(key, record, request))
+        self.attach(case, place, request)
         self.failed(case, failure, now)
 
-    def attach(self, case: Case, place: tuple[str, int]) -> None:
+    def attach(self, case: Case, place: tuple[str, int], request: Request | None) -> None:
         """The log delivered a case's request (again): its offset shares the case's fate."""
-        if case.settled or case.stage is Stage.DONE:
+        if case.supersede(request) and case.version:
+            case.settled = False
+            self._keep(case)
+        if case.settled:
             self._sources.done(place[0], place[1], place[1] + 1)
         else:
             case.places.add(place)
 
     def deliver(self, key: RequestKey, record: bytes, now: Now) -> None:
         """The ledger delivered a request that we have no outcome for: it is tried at once, also while halted."""
-        content = requests.decode_record(Record.decode(record))
-        case = self._add(Case(key, record, content if isinstance(content, Request) else None))
-        if isinstance(content, requests.Unreadable):
-            kind = Kind.TOO_NEW if content.too_new else Kind.REJECTED
-            self.failed(case, Failure(kind, content.reason), now)
+        content = read(record)
+        if isinstance(content, Request):
+            self._try(self._add(Case(key, record, content)))
         else:
-            self._try(case)
+            self.failed(self._add(Case(key, record, None)), content, now)
 
     def restore(self, kept: Kept, now: Now) -> None:
         """A kept row of an earlier owner: everything it had decided is decided again, by this release of our code."""
-        content = requests.decode_record(Record.decode(kept.record))
-        age_s = max(0.0, (now.unix_us - kept.since_us) / 1e6)
-        decided = kept.stage is not Stage.HELD
-        last = kept.decisions[-1] if kept.decisions else None
-        verdict = Verdict(last.verdict) if last and last.verdict in Verdict.__members__ else None
-        self._add(
-            Case(
-                kept.key,
-                kept.record,
-                content if isinstance(content, Request) else None,
-                stage=kept.stage,
-                kind=kept.kind,
-                reason=kept.reason,
-                since_us=kept.since_us,
-                failed_s=now.mono_s - age_s,
-                verdict=verdict,
-                row=last.row if last and verdict else "",
-                decisions=kept.decisions,
-                settled=decided,
-                counted=decided and kept.kind.is_evidence,
-            )
-        )
+        case = self._add(Case.of_row(kept, now))
+        if case.stage is Stage.ASIDE and case.kind is Kind.UNAVAILABLE:
+            self._no_grace = True
 
     def _add(self, case: Case) -> Case:
         self.open[case.key] = case
@@ -130,11 +114,12 @@ class Cases:
             self._held.add(case.key)
         return case
 
-    def _move(self, case: Case, stage: Stage) -> None:
+    def _move(self, case: Case, stage: Stage, now: Now) -> None:
         """The only place where a stage changes."""
         if stage is case.stage:
             return
         case.stage, case.settled, case.checked, case.tries = stage, False, False, 0
+        case.next_try_s = min(case.next_try_s, now.mono_s + case.pause_s(self._known.limits))
         (self._held.add if stage is Stage.HELD else self._held.discard)(case.key)
 
     def _close(self, case: Case) -> None:
@@ -145,7 +130,9 @@ class Cases:
         """A try of a case failed."""
         known = self._known
         case.trying = False
-        said = known.own_word(case.key)
+        if case.stage is Stage.DONE:
+            return  # it was stored by another way in the meantime
+        said = known.last_word(case.key)
         if said is not None and said.word is Word.STORED:
             self.stored(case, now)  # within an incarnation `stored` is for ever: this was a duplicate
             return
@@ -154,6 +141,8 @@ class Cases:
         if case.kind is not failure.kind:
             case.failed_s = now.mono_s
         case.kind, case.reason = failure
+        if failure.kind is Kind.CRASHED:
+            known.book.crashers.add(case.key)
         case.next_try_s = now.mono_s + case.pause_s(self._known.limits)
         case.tries += 1
         if not known.answers and self._head is None:
@@ -164,6 +153,9 @@ class Cases:
     def stored(self, case: Case, now: Now) -> None:
         """A case's request is in our store."""
         case.trying = False
+        if case.superseded:
+            self._try(case)  # an earlier record of it is not
+            return
         for source, offset in case.places:
             self._sources.done(source, offset, offset + 1)
         case.places.clear()
@@ -173,22 +165,26 @@ class Cases:
         if case.kind is None or not (case.decisions or case.version):
             self._close(case)
             return
-        self._move(case, Stage.DONE)
+        self._move(case, Stage.DONE, now)
         case.verdict, case.row = Verdict.DONE, "stored"
         self._record(case, "it is in our store", now)
         self._keep(case)
 
     def say_stored(self, key: RequestKey, now: Now) -> None:
         """Answers a question, or takes back our own `failed`; says nothing when nobody asked and we said nothing."""
-        said = self._known.own_word(key)
-        asked = said is not None or any(
-            word.word is Word.FAILED for word in self._known.book.words.get(key, {}).values()
-        )
-        if not asked or (said is not None and said.word is Word.STORED):
+        known = self._known
+        said = known.last_word(key)
+        if said.word is Word.STORED if said else not known.book.is_asked(key):
             return
         attempt, since_us = (said.attempt + 1, said.since_us) if said else (1, now.unix_us)
-        place = self._known.place
-        self._known.out.append(Say([Said(key, place.me, Word.STORED, self._known.incarnation, attempt, since_us)]))
+        known.say(Said(key, known.place.me, Word.STORED, known.incarnation, attempt, since_us))
+
+    def acknowledged(self, key: RequestKey, now: Now) -> None:
+        """A word of ours is on the ledger."""
+        case = self.open.get(key)
+        if case is not None and case.stage is not Stage.DONE:
+            self._say_failed(case)  # if another owner's late word stands there instead
+            self.decide(case, now)
 
     def looked(self, case: Case, now: Now, *, stored: bool | None) -> None:
         """Our own store was asked for a case's row, before a quarantine."""
@@ -227,7 +223,7 @@ class Cases:
         row = f"redrive-{order.number}"
         if any(decision.row == row for decision in case.decisions):
             return  # an earlier owner has reopened it already
-        self._move(case, Stage.HELD)
+        self._move(case, Stage.HELD, now)
         case.verdict, case.row, case.next_try_s = None, "", now.mono_s
         self._record(case, f"{order.by} said redrive: {order.why}", now, verdict="REDRIVE", row=row)
         self._keep(case)
@@ -235,8 +231,12 @@ class Cases:
 
     def marked(self, key: RequestKey, number: int, *, ok: bool) -> None:
         """A mark was written, or was not: then it is tried again at the next tick."""
-        if not ok or self._marks.get(key, (0, False))[0] != number:
+        if self._marks.get(key, (0, False))[0] != number:
             return
+        if not ok:
+            self._marks_due.add(key)
+            return
+        self._marks_due.discard(key)
         del self._marks[key]
         case = self.open.get(key)
         if case is not None:
@@ -254,8 +254,13 @@ class Cases:
     def start(self, now: Now) -> None:
         """Verdicts may be given from now on: says what earlier owners had not said, and decides everything."""
         for case in list(self.open.values()):
-            if case.kind is not None:
-                self._say_failed(case)
+            said = self._known.own_word(case.key)
+            if said is not None and said.word is Word.STORED:
+                self.stored(case, now)
+                continue
+            if said is not None and said.kind is not None and case.request is not None:
+                case.kind, case.reason = said.kind, said.reason  # what was said last, the row did not live to see
+            self._say_failed(case)
         self.decide_all(now)
 
     def answering(self, now: Now) -> None:
@@ -275,15 +280,16 @@ class Cases:
         news = facts != self._facts
         self._facts = facts
         for case in list(self.open.values()):
-            if news or case.stage is Stage.HELD:
+            if news or case.stage is Stage.HELD or case.due:
                 self.decide(case, now, neighbours)
         if not self._known.answers:
             return
         for case in self.open.values():
             if case.keep_due:
                 self._keep(case)
-        for key, (number, dropped) in self._marks.items():
-            self._known.out.append(Mark(key, number, dropped))
+        for key in self._marks_due:
+            self._known.out.append(Mark(key, *self._marks[key]))
+        self._marks_due.clear()
         self._retry(now)
 
     # Deciding ---------------------------------------------------------------------------------------------------
@@ -310,20 +316,24 @@ class Cases:
 
     def _apply(self, case: Case, row: Row, evidence: str, now: Now) -> None:
         verdict, name = row.verdict, row.name
+        case.due = False
         if case.stage is not Stage.HELD and verdict in (Verdict.RETRY, Verdict.WAIT):
             return
         if case.stage is Stage.QUARANTINED and name not in REOPENING:
             return
         if verdict in (Verdict.SET_ASIDE, Verdict.QUARANTINE) and not self._admitted(case):
             if not self._known.spent:
-                return  # `Count` is under way: its answer decides again
+                return  # the answer to `Count` decides again
             verdict, name = Verdict.HALT, BUDGET_ROW
         if verdict is Verdict.QUARANTINE and not case.checked:
+            case.due = True
             if not case.looking:
                 case.looking = True
                 self._known.out.append(Look(case.key))
             return
         if (verdict, name) == (case.verdict, case.row):
+            if case.kind is not case.kept_kind:
+                self._keep(case)
             return
         self._enter(case, verdict, name, evidence, now)
 
@@ -348,7 +358,7 @@ class Cases:
         self.decide_all(now)
 
     def _enter(self, case: Case, verdict: Verdict, row: str, evidence: str, now: Now) -> None:
-        self._move(case, STAGE_OF[verdict])
+        self._move(case, STAGE_OF[verdict], now)
         case.verdict, case.row = verdict, row
         if verdict is Verdict.SET_ASIDE and case.kind is Kind.UNAVAILABLE:
             self._no_grace = True
@@ -370,19 +380,25 @@ class Cases:
 
     def _say_failed(self, case: Case) -> None:
         known = self._known
-        said = known.own_word(case.key)
-        if case.kind is None or case.saying is case.kind or (said is not None and said.kind is case.kind):
+        said = known.last_word(case.key)
+        if case.kind is None or (said is not None and (said.kind is case.kind or said.word is Word.STORED)):
             return  # what stands in the ledger is the answer
         if not known.answers and case.key != self._head:
             return  # an outage writes a handful of statements
         if not known.ready:
             return
-        case.saying = case.kind
-        attempt = said.attempt + 1 if said else 1
         word = Said(
-            case.key, known.place.me, Word.FAILED, known.incarnation, attempt, case.since_us, case.kind, case.reason
+            case.key,
+            known.place.me,
+            Word.FAILED,
+            known.incarnation,
+            said.attempt + 1 if said else 1,
+            case.since_us,
+            case.kind,
+            case.reason,
+            crashed=case.key in known.book.crashers,
         )
-        known.out.append(Say([word] if said else [Payload(case.key, case.record), word]))
+        known.say(word, *([] if said else [Payload(case.key, case.record)]))
 
     def _record(self, case: Case, evidence: str, now: Now, *, verdict: str = "", row: str = "") -> None:
         case.record_decision(Decision(now.unix_us, verdict or str(case.verdict), row or case.row, evidence))
@@ -408,5 +424,5 @@ class Cases:
     def _try(self, case: Case) -> None:
         """Hands a case to be written; one whose record this release cannot read has nothing to be tried."""
         if case.request is not None and not case.trying:
-            case.trying = True
+            case.trying, case.superseded = True, False
             self.tries.append(case)

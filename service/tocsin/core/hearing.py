@@ -34,6 +34,10 @@ class Hearing:
         self._sent: OrderedDict[Beat, float] = OrderedDict()
         self._echoed_s: dict[str, float] = {}
 
+    def assigned(self, now_s: float) -> None:
+        """From now on we are heard: the one limit in which nothing could have been echoed begins."""
+        self._assigned_s = now_s
+
     def sent(self, beat: Beat, now_s: float) -> None:
         """This process says this heartbeat now."""
         self._sent[beat] = now_s

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from tocsin.core.book import Book
-from tocsin.core.effects import Effect, Now, RegionIs
+from tocsin.core.effects import Effect, Now, RegionIs, Say
 from tocsin.core.hearing import Hearing, Neighbour
 from tocsin.core.ids import RequestKey
 from tocsin.core.limits import Limits
-from tocsin.core.statements import Replica, Said, Standing
+from tocsin.core.statements import Replica, Said, Standing, Statement
 
 
 class Place(NamedTuple):
@@ -40,6 +40,9 @@ class Knowledge:
         self.counted: frozenset[str] = frozenset()
         self.spent = False
         self.region = RegionIs(halted=False, ill=False, draining=False)
+        self.suspects: set[RequestKey] = set()
+        """Retried or delivered, and perhaps what killed an earlier owner: tried in a child until one try has ended."""
+        self._sent: dict[RequestKey, Said] = {}
         self.out: list[Effect] = []
 
     def store_answers(self, now: Now, *, answers: bool) -> bool:
@@ -74,3 +77,22 @@ class Knowledge:
     def own_word(self, key: RequestKey) -> Said | None:
         """What we last said of a request, in this incarnation, as far as it is acknowledged."""
         return self.book.word(key, self.place.me)
+
+    def last_word(self, key: RequestKey) -> Said | None:
+        """What we last said of a request, in this incarnation, acknowledged or still on its way to the ledger."""
+        sent, said = self._sent.get(key), self.own_word(key)
+        return said if sent is None or (said is not None and said.order > sent.order) else sent
+
+    def say(self, word: Said, *before: Statement) -> None:
+        """Says a word of ours, after these."""
+        self._sent[word.key] = word
+        self.out.append(Say([*before, word]))
+
+    def acknowledged(self, word: Said) -> None:
+        """A word of ours is on the ledger (and in the book)."""
+        if self._sent.get(word.key) == word:
+            del self._sent[word.key]
+
+    def is_tried_alone(self, key: RequestKey) -> bool:
+        """Whether a request is tried in a child only: it killed or hung one anywhere, or may have killed us."""
+        return key in self.book.crashers or key in self.suspects

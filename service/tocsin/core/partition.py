@@ -53,6 +53,7 @@ from tocsin.core.sources import Fetch, Hand, Sources
 from tocsin.core.statements import (
     Beat,
     Opened,
+    Payload,
     Promoted,
     RegionOrder,
     RequestOrder,
@@ -91,9 +92,9 @@ class Partition:
         for name, source in sources.items():
             if name in saved:
                 source.merge(saved[name])
-        unclean = any(not row.clean for row in rows)
+        self._unclean = any(not row.clean for row in rows)
         self.known = Knowledge(place, limits, now)
-        self.sources = Sources(sources, limits, unclean=unclean)
+        self.sources = Sources(sources, limits, unclean=self._unclean)
         self.cases = Cases(self.known, self.sources)
         self.phase = Phase.READING
         self.seen: dict[str, int] = {}
@@ -137,18 +138,19 @@ class Partition:
 
     def fetches(self) -> list[Fetch]:
         """What may be fetched now: nothing while halted, held up, waiting for the store, or full."""
-        limits = self.known.limits
-        if (
+        if self._is_full() or len(self._hands) >= self.known.limits.sets_in_flight_max:
+            return []
+        return self.sources.fetches()
+
+    def _is_full(self) -> bool:
+        return bool(
             self.phase is not Phase.RUNNING
             or self._stopping
             or self._blocked
             or not self.known.answers
-            or len(self._hands) >= limits.sets_in_flight_max
-            or self.cases.held >= limits.held_max
+            or self.cases.held >= self.known.limits.held_max
             or self.cases.halting
-        ):
-            return []
-        return self.sources.fetches()
+        )
 
     @property
     def halted(self) -> list[str]:
@@ -168,8 +170,8 @@ class Partition:
             return
         for key in dict.fromkeys(s.key for s in news if isinstance(s, RequestOrder)):
             self.cases.ordered(key, now)
-        for key in dict.fromkeys(s.key for s in news if isinstance(s, Said)):
-            self._questions.ask(key)
+        for key in dict.fromkeys(s.key for s in news if isinstance(s, Said | Payload)):
+            self._questions.ask(key, now)
             if key in self.cases.open:
                 self.cases.decide(self.cases.open[key], now)
         if any(isinstance(s, Opened | Promoted) for s in news):
@@ -199,9 +201,9 @@ class Partition:
                         self._run(now)
                 case Standing():
                     self._beating = False
-                case Said(key=key) if key in self.cases.open:
-                    self.cases.open[key].saying = None
-                    self.cases.decide(self.cases.open[key], now)
+                case Said(key=key):
+                    self.known.acknowledged(statement)
+                    self.cases.acknowledged(key, now)
                 case _:
                     pass
 
@@ -209,29 +211,31 @@ class Partition:
         """The book is read and our incarnation announced: goes through everything that others may wait for."""
         self.phase = Phase.RUNNING
         self.known.ready = True
+        self.known.hearing.assigned(now.mono_s)
         for key in self.known.book.orders:
             self.cases.ordered(key, now)
         self.cases.start(now)
         for key in self.known.book.words:
-            self._questions.ask(key)
+            self._questions.ask(key, now)
+        if self._unclean:
+            self.known.suspects.update(self.cases.open, self._questions)
 
     # Message sets -----------------------------------------------------------------------------------------------
 
     def _take(self, event: SetFetched, now: Now) -> None:
         source = event.source
-        start = event.position
-        if event.log_start > start:
-            # Consumers never reset by themselves: what retention took unread is lost here, and said so.
-            self.known.out.append(Lose(source, start, event.log_start))
-            self.sources.done(source, start, event.log_start)
-            start = event.log_start
+        if self._is_full() or event.position != self.sources.position(source):
+            return  # it came late: it is fetched again
+        # Consumers never reset by themselves: what retention took unread is lost here, and said so.
+        self.known.out += [Lose(source, *lost) for lost in self.sources.lose(source, event.log_start)]
+        start = max(event.position, event.log_start)
         last = Anchor(event.offsets[-1], bytes_digest(event.records[-1])) if event.offsets else None
         self.sources.passed(source, max(event.next_offset, start), last)
         set_hand = Hand(source, [], [], span=(start, max(event.next_offset, start)))
         alone = Hand(source, [], [], alone=True)
         good: list[Request] = []
         suspects: list[Request] = []
-        runs, crashers, cases = self.sources.runs(source), self.known.book.crashers, self.cases.open
+        runs, cases = self.sources.runs(source), self.cases.open
         for offset, record, content in zip(event.offsets, event.records, event.contents, strict=True):
             if offset in runs:
                 continue
@@ -239,15 +243,16 @@ class Partition:
                 self.sources.tick(source, offset, content.tick_us)
                 continue
             self.seen[content.key.parent.service] = now.unix_us
-            if content.key in cases:
+            case = cases.get(content.key)
+            if case is not None and case.stage is not Stage.DONE:
                 set_hand.holes.add(offset)
-                self.cases.attach(cases[content.key], (source, offset))
+                self.cases.attach(case, (source, offset), content if isinstance(content, Request) else None)
             elif isinstance(content, Unreadable):
                 set_hand.holes.add(offset)
                 kind = Kind.TOO_NEW if content.too_new else Kind.REJECTED
                 failure = Failure(kind, content.reason)
                 self.cases.fail(content.key, None, record.encode(), failure, (source, offset), now)
-            elif self.sources.is_suspect(source, offset) or content.key in crashers:
+            elif self.sources.is_suspect(source, offset) or self.known.is_tried_alone(content.key):
                 set_hand.holes.add(offset)
                 suspects.append(content)
                 alone.offsets.append(offset)
@@ -268,9 +273,11 @@ class Partition:
         self.known.out.append(Write(self._writes, hand.requests, hand.alone))
 
     def _write_cases(self) -> None:
+        if self._first_save or self._stopping:
+            return  # what kills us must find a row that says we are running; and a stop begins nothing new
         for case in self.cases.tries:
             if case.request is not None:
-                alone = case.kind is Kind.CRASHED or case.key in self.known.book.crashers
+                alone = self.known.is_tried_alone(case.key)
                 self._write(Hand("", [], [case.request], alone=alone, case=case.key))
         self.cases.tries.clear()
 
@@ -298,6 +305,7 @@ class Partition:
         self.sources.finish(hand)
 
     def _tried(self, key: RequestKey, event: Wrote, now: Now) -> None:
+        self.known.suspects.discard(key)
         case = self.cases.open.get(key)
         if case is None:
             return  # stored by another way in the meantime
@@ -324,9 +332,8 @@ class Partition:
         if not self._blocked and not self.cases.held:
             head = waiting.pop(0)
             self._fail(hand, head, failures[head], now)
-        if hand.span is None:
-            written = set(range(len(hand.requests))) - failures.keys()
-            self.sources.finish(Hand(hand.source, [hand.offsets[i] for i in written], []))
+        written = set(range(len(hand.requests))) - failures.keys()
+        self.sources.finish(Hand(hand.source, [hand.offsets[i] for i in written], []))
         hand.requests = [hand.requests[i] for i in waiting]
         hand.offsets = [hand.offsets[i] for i in waiting]
         self._blocked[write] = hand
@@ -349,6 +356,8 @@ class Partition:
 
     def _stop(self, _event: Stop, _now: Now) -> None:
         self._stopping = True
+        if self.phase is not Phase.RUNNING:
+            self.phase = Phase.STOPPED  # nothing was begun
 
     def _tick(self, event: Tick, now: Now) -> None:
         if self.phase is not Phase.RUNNING:
@@ -386,9 +395,8 @@ class Partition:
         place = self.known.place
         if self._stopping:
             if not self._hands and not self.sources.saving:
-                self.known.out.append(
-                    Save(self.sources.row(place.partition, place.epoch, now.mono_s, clean=True), first=False)
-                )
+                row = self.sources.row(place.partition, place.epoch, now.mono_s, clean=not self.known.suspects)
+                self.known.out.append(Save(row, first=self._first_save))
                 self.phase = Phase.STOPPED
         elif self.known.answers and self.sources.save_due(now.mono_s):
             row = self.sources.row(place.partition, place.epoch, now.mono_s, clean=False)

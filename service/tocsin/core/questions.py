@@ -9,11 +9,12 @@ is not in our store is tried at once, from the payload in the ledger, also while
 brought the request.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tocsin.core.cases import Cases
 from tocsin.core.effects import Look, Now
 from tocsin.core.ids import RequestKey
+from tocsin.core.kept import Stage
 from tocsin.core.knowledge import Knowledge
 from tocsin.core.statements import Word
 
@@ -34,20 +35,25 @@ class Questions:
     def __contains__(self, key: RequestKey) -> bool:
         return key in self._open
 
-    def ask(self, key: RequestKey) -> None:
+    def __iter__(self) -> Iterator[RequestKey]:
+        return iter(self._open)
+
+    def ask(self, key: RequestKey, now: Now) -> None:
         """Registers what the book asks of us about a request, if anything, then looks."""
-        if key in self._open or key in self._cases.open or not self._is_asked(key):
+        case = self._cases.open.get(key)
+        if case is not None:
+            if case.stage is Stage.DONE:
+                self._cases.say_stored(key, now)
+            return  # any other case says its word itself
+        if not self._is_asked(key):
             return
         self._open.add(key)
-        self._look(key)
+        if key not in self._looking:
+            self._look(key)
 
     def _is_asked(self, key: RequestKey) -> bool:
-        book, me = self._known.book, self._known.place.me
-        own = self._known.own_word(key)
-        if own is not None:
-            return own.word is Word.FAILED
-        others = (book.word(key, replica) for replica in book.words[key] if replica.region != me.region)
-        return any(said is not None and said.word is Word.FAILED for said in others)
+        own = self._known.last_word(key)
+        return own.word is Word.FAILED if own is not None else self._known.book.is_asked(key)
 
     def _look(self, key: RequestKey) -> None:
         if not self._looking.get(key):
@@ -63,7 +69,9 @@ class Questions:
             self._looking[key] = False
         elif stored:
             self.written((key,), now)
-        elif key not in self._cases.open:
+        elif key in self._cases.open:
+            self._open.discard(key)  # the case says its word itself
+        else:
             payload = self._known.book.payloads.get(key)
             if payload is not None:
                 self._open.discard(key)

@@ -13,15 +13,17 @@ that is below it and not done is suspect, and nothing else is.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from tocsin.core.ids import RequestKey
 from tocsin.core.limits import Limits
 from tocsin.core.progress import Anchor, ProgressRow, Runs, SourceProgress
 from tocsin.core.requests import Request
 
-TICKS_MAX: Final = 4096
-"""Ticks of a source that wait for what is below them; of more than that, every second one is forgotten."""
+_T = TypeVar("_T")
+
+WAITING_MAX: Final = 4096
+"""Ticks, or anchors, of a source that wait for what is below them; of more than that, every second one is forgotten."""
 
 
 class Fetch(NamedTuple):
@@ -87,13 +89,27 @@ class Sources:
         self._position[source] = next_offset
         if last is not None:
             self._anchors[source].append(last)
+            _thin(self._anchors, source)
 
     def tick(self, source: str, offset: int, tick_us: int) -> None:
         """A tick was delivered; it is applied when all below it is done."""
-        ticks = self._ticks[source]
-        ticks.append((offset, tick_us))
-        if len(ticks) > TICKS_MAX:
-            self._ticks[source] = deque(list(ticks)[1::2])
+        self._ticks[source].append((offset, tick_us))
+        _thin(self._ticks, source)
+
+    def lose(self, source: str, log_start: int) -> list[tuple[int, int]]:
+        """Retention has removed what is below `log_start`: the ranges of it that were never taken in hand here. They
+        count as done, since nothing else will ever be delivered there.
+        """
+        runs = self._progress[source].runs
+        at = runs.first_open(self._position[source])
+        lost = []
+        for start, end in [*runs, (log_start, log_start)]:
+            if at < min(start, log_start):
+                lost.append((at, min(start, log_start)))
+            at = max(at, end)
+        for start, end in lost:
+            self.done(source, start, end)
+        return lost
 
     def finish(self, hand: Hand) -> None:
         """A write ended: its span is done but for the holes; without a span, each of its offsets outside them."""
@@ -156,3 +172,8 @@ class Sources:
             self._saved_reach = {name: source.reach for name, source in self._progress.items()}
         else:
             self._dirty = True
+
+
+def _thin(table: dict[str, deque[_T]], source: str) -> None:
+    if len(table[source]) > WAITING_MAX:
+        table[source] = deque(list(table[source])[::2])
