@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.unit.cli.premises import Premises
 from tocsin.cli.main import app
 
 Run = Callable[..., Result]
@@ -19,3 +20,10 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.setenv("TOCSIN_UP_FILE", str(tmp_path / "up.json"))
     monkeypatch.setenv("NO_COLOR", "1")
     return lambda *words: CliRunner().invoke(app, list(words), prog_name="tocsin")
+
+
+@pytest.fixture
+def premises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Premises:
+    """The data directory that commands of this test use; empty until `make` is called."""
+    monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
+    return Premises(tmp_path / "data")
