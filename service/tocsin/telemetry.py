@@ -217,6 +217,7 @@ class Gauge(Enum):
 
     LAG_MESSAGES = Instrument("tocsin.creator.lag", "{record}", "Records above what is done, by partition and source")
     LAG_S = Instrument("tocsin.creator.lag_time", "s", "Age of the oldest record not done, by partition and source")
+    IN_FLIGHT = Instrument("tocsin.intake.in_flight", "{request}", "Events whose append is not acknowledged yet")
     KEPT = Instrument("tocsin.creator.kept", "{request}", "Failed requests kept, by partition and stage")
 
 

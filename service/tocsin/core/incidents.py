@@ -136,6 +136,19 @@ def incident_of(entry: Entry, incidents: Iterable[Incident]) -> Incident | None:
     return found
 
 
+def entries_in(key: RequestKey, entries: Iterable[Entry]) -> list[Entry]:
+    """Of a parent's entries those that belong to the incident of this key, in fold order."""
+    folding = Folding()
+    found = []
+    for entry in _winners(entries):
+        before = folding.incidents[-1:]
+        folding.take(entry)
+        after = folding.incidents[-1:]
+        if after and after[0].key == key and after != before:
+            found.append(entry)
+    return found
+
+
 class Folding:
     """The fold of one parent's entries so far.
 
@@ -154,14 +167,9 @@ class Folding:
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "Folding":
         """The fold of all these entries of one parent, in any order and number."""
-        winners: dict[RequestKey, Entry] = {}
-        for entry in entries:
-            other = winners.get(entry.key)
-            if other is None or entry.precedes(other):
-                winners[entry.key] = entry
         folding = cls()
-        for entry in sorted(winners.values(), key=_order):
-            folding._take(entry)
+        for entry in _winners(entries):
+            folding.take(entry)
         return folding
 
     def apply(self, entry: Entry) -> bool:
@@ -176,10 +184,11 @@ class Folding:
             return arrival >= known
         if entry.key.id <= self._forgotten_id or (self._last is not None and entry.order < self._last):
             return False
-        self._take(entry)
+        self.take(entry)
         return True
 
-    def _take(self, entry: Entry) -> None:
+    def take(self, entry: Entry) -> None:
+        """Takes in an entry that is known to come next in fold order, and to be no repeat."""
         self._last = entry.order
         self._known[entry.key.id, entry.key.digest] = entry.received_us, entry.region
         if len(self._known) > 2 * KNOWN_MAX:
@@ -199,8 +208,14 @@ class Folding:
         self._forgotten_id = max(self._forgotten_id, keys[-KNOWN_MAX - 1][0])
 
 
-def _order(entry: Entry) -> tuple[int, int, bytes]:
-    return entry.order
+def _winners(entries: Iterable[Entry]) -> list[Entry]:
+    """Of the records of each key the one that is the entry, in fold order."""
+    winners: dict[RequestKey, Entry] = {}
+    for entry in entries:
+        other = winners.get(entry.key)
+        if other is None or entry.precedes(other):
+            winners[entry.key] = entry
+    return sorted(winners.values(), key=lambda entry: entry.order)
 
 
 def _open(entry: Entry) -> Incident:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tocsin.core import incidents as module
 from tocsin.core.entries import Entry
 from tocsin.core.ids import Parent, RequestKey, digest
-from tocsin.core.incidents import ALIASES_MAX, Folding, Incident, fold, incident_of, urgency_of
+from tocsin.core.incidents import ALIASES_MAX, Folding, Incident, entries_in, fold, incident_of, urgency_of
 
 PARENT = Parent("demo", "disk/web-01")
 
@@ -239,6 +239,16 @@ def test_an_entry_falls_into_the_time_of_the_latest_incident_opened_before_it() 
     first, second = fold(entries)
 
     assert [incident_of(one, (first, second)) for one in entries] == [None, first, first, first, second, second]
+
+
+@given(ENTRIES)
+def test_each_entry_is_in_one_incident_at_most_and_as_many_as_are_counted(entries: list[Entry]) -> None:
+    incidents = fold(entries)
+    members = [entries_in(incident.key, entries) for incident in incidents]
+
+    assert [len(found) for found in members] == [incident.entries for incident in incidents]
+    assert len({one.key for found in members for one in found}) == sum(map(len, members))
+    assert [found[0].key for found in members] == [incident.key for incident in incidents]
 
 
 def test_every_story_of_four_events_comes_to_at_most_one_open_incident() -> None:

@@ -1,0 +1,196 @@
+"""What all HTTP roles share: JSON answers, request ids, a bounded body, health, and a server that stops in good order.
+
+Roles build their apps from arguments and never listen by themselves: `listen` takes a port, `serve` runs an app on it
+until it is told to stop. Health and metrics have a port of their own, so that they need no authentication and are not
+in the way of clients.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.params import Depends
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tocsin.telemetry import Meters
+
+READ_S_MAX: Final = 10.0
+"""A body that has not arrived by then is not waited for."""
+KEEP_ALIVE_S: Final = 75
+"""Longer than usual proxies keep an idle connection, so that it is they who close it."""
+STOP_S_MAX: Final = 5
+"""How long open requests may go on after a stop was asked for."""
+BACKLOG: Final = 2_048
+CONNECTIONS_MAX: Final = 4_096
+Unready = Callable[[], Awaitable[list[str]]]
+"""Why a role is not ready, empty when it is."""
+ErrorBody = Callable[[int, str], Any]
+"""The body of an answer that no handler gave: from its status and a sentence."""
+_log = logging.getLogger(__name__)
+
+
+class BodyTooLarge(Exception):
+    """A body over the limit; the message is its size as far as it is known."""
+
+
+class BodyTooSlow(Exception):
+    """A body did not arrive in time."""
+
+
+def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+
+
+async def read_body(request: Request, *, bytes_max: int, read_s_max: float = READ_S_MAX) -> bytes:
+    """The request's body. Reads no further than the limit; raises `BodyTooLarge` and `BodyTooSlow`."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > bytes_max:
+        raise BodyTooLarge(announced[:20])
+    body = bytearray()
+    try:
+        async with asyncio.timeout(read_s_max):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise BodyTooLarge(f"at least {len(body)}")
+    except TimeoutError as error:
+        raise BodyTooSlow(f"{len(body)} bytes of the body came within {read_s_max:g} s, and then no end") from error
+    return bytes(body)
+
+
+def make_app(
+    title: str,
+    error_body: ErrorBody,
+    answered: Callable[[int], None] = lambda _status: None,
+    dependencies: Sequence[Depends] = (),
+) -> FastAPI:
+    """An app without routes: never redirects, and answers in JSON whatever goes wrong.
+
+    Each answer has an `X-Request-Id`, and so has each log record of a failure. `answered` is told each status; each
+    route has the `dependencies`.
+    """
+    app = FastAPI(
+        title=title,
+        dependencies=dependencies,
+        redirect_slashes=False,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(_Outermost, error_body=error_body, answered=answered)
+
+    async def no_route(request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        headers = getattr(error, "headers", None)
+        return answer(status, error_body(status, f"{request.method} {request.url.path[:200]}"), headers)
+
+    for status in (404, 405):
+        app.add_exception_handler(status, no_route)
+    return app
+
+
+class _Outermost:
+    """Gives each request an id, and answers 500 in JSON for what no handler foresaw; the traceback goes to the log."""
+
+    def __init__(self, app: ASGIApp, error_body: ErrorBody, answered: Callable[[int], None]) -> None:
+        self._app = app
+        self._error_body = error_body
+        self._answered = answered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        has_begun = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                self._answered(message["status"])
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            extra = {"action": "unforeseen", "request_id": request_id, "path": scope["path"][:200]}
+            _log.exception("a request failed in a way that no handler foresaw", extra=extra)
+            if has_begun:
+                raise
+            body = self._error_body(500, f"a fault of the server; its log has it under {request_id}")
+            await answer(500, body)(scope, receive, send_with_id)
+
+
+def admin_app(role: str, unready: Unready, meters: Meters) -> FastAPI:
+    """Health and metrics of a role: `/health/live`, `/health/ready`, `/metrics`."""
+    app = make_app(f"Tocsin {role}: health", lambda status, text: {"status": status, "error": text})
+
+    @app.get("/health/live")
+    async def live() -> Response:
+        return answer(200, {"role": role, "live": True})
+
+    @app.get("/health/ready")
+    async def ready() -> Response:
+        reasons = await unready()
+        return answer(503 if reasons else 200, {"role": role, "ready": not reasons, "reasons": reasons})
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return answer(200, {"metrics": meters.snapshot()})
+
+    return app
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections; port 0 takes a free one. Raises OSError, naming the address."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+async def serve(app: ASGIApp, sock: socket.socket, stopping: asyncio.Event) -> None:
+    """Serves the app until `stopping` is set; then finishes open requests within `STOP_S_MAX`."""
+    config = uvicorn.Config(
+        app,
+        access_log=False,
+        backlog=BACKLOG,
+        lifespan="off",
+        limit_concurrency=CONNECTIONS_MAX,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_S_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        ws="none",
+    )
+    server = _Server(config)
+    telling = asyncio.create_task(_tell(server, stopping))
+    try:
+        await server.serve([sock])
+    finally:
+        telling.cancel()
+
+
+async def _tell(server: uvicorn.Server, stopping: asyncio.Event) -> None:
+    await stopping.wait()
+    server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone: they belong to whoever runs the role."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

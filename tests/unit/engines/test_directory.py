@@ -1,0 +1,101 @@
+"""The directory of a YAML file: what it says, and what becomes of its faults."""
+
+from pathlib import Path
+
+import pytest
+
+from tocsin.config import ConfigError
+from tocsin.engines.directory import Ack, FileDirectory, PeerUnreachable
+
+KEY, OTHER_KEY = "0" * 32, "1" * 32
+GOOD = f"""
+services:
+  - id: demo
+    name: Demo
+    routing_keys: ["{KEY}"]
+  - id: payments
+    name: Payments
+    routing_keys: ["{OTHER_KEY}", "{"2" * 32}"]
+    urgency: high
+    ack: all-regions
+    when_peer_unreachable: accept
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "directory.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+def test_a_service_is_found_by_each_of_its_keys_and_by_its_id(path: Path) -> None:
+    directory = FileDirectory(path)
+    payments = directory.service("payments")
+
+    assert payments is not None
+    assert directory.service_of(OTHER_KEY) == directory.service_of("2" * 32) == payments
+    assert (payments.ack, payments.when_peer_unreachable) == (Ack.ALL_REGIONS, PeerUnreachable.ACCEPT)
+    assert directory.service_of("3" * 32) is None
+    assert directory.service("other") is None
+    assert directory.problems == []
+
+
+def test_what_is_left_out_is_the_careful_choice(path: Path) -> None:
+    demo = FileDirectory(path).service("demo")
+
+    assert demo is not None
+    assert (demo.urgency, demo.ack, demo.when_peer_unreachable) == (None, Ack.REGION, PeerUnreachable.REFUSE)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("", "must|valid"),
+        ("services: [", "line 1"),
+        ("services: {}", "services: "),
+        ("teams: []", "teams: no such field"),
+        (GOOD.replace("ack:", "akc:"), "services.1.akc: no such field; did you mean 'ack'"),
+        (GOOD.replace(OTHER_KEY, KEY), "services.1.routing_keys: holds a routing key that is used twice"),
+        (GOOD.replace(KEY, "short"), "services.0.routing_keys.0: must have 32 printable"),
+        (GOOD.replace("payments", "demo"), "two services have the id 'demo'"),
+        (GOOD.replace("id: demo", "id: de/mo"), "services.0.id: "),
+        (GOOD.replace("all-regions", "all"), "services.1.ack: "),
+        (GOOD.replace("name: Demo", "name: Demo\n    name: Other"), "'name' stands twice"),
+    ],
+)
+def test_a_fault_is_named_by_its_place_and_no_key_is_shown(path: Path, content: str, complaint: str) -> None:
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        FileDirectory(path)
+    assert "directory.yaml" in str(caught.value)
+    assert OTHER_KEY not in str(caught.value)
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file"):
+        FileDirectory(tmp_path / "none.yaml")
+
+
+def test_a_change_is_seen_and_a_fault_leaves_the_last_good_content(path: Path) -> None:
+    directory = FileDirectory(path)
+    path.write_text(GOOD.replace("Demo", "Demonstration"), encoding="utf-8")
+    directory._watched.look_again()
+    changed = directory.service("demo")
+    assert changed is not None
+    assert changed.name == "Demonstration"
+
+    path.write_text("services: 5", encoding="utf-8")
+    directory._watched.look_again()
+    assert directory.service("demo") == changed
+    assert "directory.yaml: services: " in directory.problems[0]
+
+    path.unlink()
+    directory._watched.look_again()
+    assert directory.service("demo") == changed
+    assert "no such file" in directory.problems[0]
+
+    path.write_text(GOOD, encoding="utf-8")
+    directory._watched.look_again()
+    assert directory.problems == []
