@@ -52,7 +52,6 @@ class Creator:
         self._group = f"creator.{replica.stack}"
         self._owners: dict[int, Owner] = {}
         self._refused: dict[int, str] = {}
-        self._has_looked = False
         self._care = ReplicaCare(store, self._region.limits, replica.region, self._owners)
         self._around = Surroundings(
             log=log,
@@ -66,31 +65,26 @@ class Creator:
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Owns and works until `stopping` is set; raises `Owned` or `Misconfigured` where it cannot."""
+        """Owns and works until `stopping` is set; raises `Owned` or `Misconfigured` where it cannot.
+
+        Each partition number is served by itself: one that cannot be taken over, or is refused, hinders no other.
+        """
         await make_topics(self._log, self._region)
-        claims = [await self._log.claim(self._group, partition) for partition in self._wanted or ()]
-        caring = asyncio.create_task(self._care.run())
+        claims = await self._claim_wanted()
+        numbers = range(self._region.partitions) if self._wanted is None else self._wanted
         try:
             async with asyncio.TaskGroup() as group:
-                for claim in claims:
-                    await self._own(claim, group, stopping)
-                while not stopping.is_set():
-                    if self._wanted is None:
-                        await self._claim_free(group, stopping)
-                    self._has_looked = True
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(CLAIM_PACE_S):
-                            await stopping.wait()
+                caring = group.create_task(self._care.run())
+                serving = [group.create_task(self._serve(n, claims.get(n), stopping)) for n in numbers]
+                await asyncio.wait(serving)
+                caring.cancel()
         finally:
-            caring.cancel()
             await self._around.trials.close()
 
     @property
     def unready(self) -> list[str]:
         """Why this creator is not ready, empty when it is."""
         reasons = [f"partition {number}: {why}" for number, why in sorted(self._refused.items())]
-        if not self._has_looked:
-            reasons.append("it has not taken over yet what it is to own")
         if not self._care.answers:
             reasons.append("the store does not answer")
         for number, owner in sorted(self._owners.items()):
@@ -99,45 +93,72 @@ class Creator:
             reasons += [f"partition {number} is halted: {why}" for why in owner.machine.halted]
         return reasons
 
-    async def _claim_free(self, group: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
-        for partition in range(self._region.partitions):
-            if partition in self._owners or partition in self._refused:
-                continue
-            try:
-                claim = await self._log.claim(self._group, partition)
-            except Owned as error:
-                _log.debug("standing by: %s", error, extra={"action": "standing_by", "partition": partition})
-            except EngineError as error:
-                _log.warning("cannot claim: %s", error, extra={"action": "claim_failed", "partition": partition})
-            else:
-                await self._own(claim, group, stopping)
+    async def _claim_wanted(self) -> dict[int, Claim]:
+        claims: dict[int, Claim] = {}
+        try:
+            for partition in self._wanted or ():
+                claims[partition] = await self._log.claim(self._group, partition)
+        except EngineError:
+            for claim in claims.values():
+                await self._release(claim)
+            raise
+        return claims
 
-    async def _own(self, claim: Claim, group: asyncio.TaskGroup, stopping: asyncio.Event) -> None:
-        """Takes a claimed partition number over, once the store answers; one that must be refused is let go."""
-        while not stopping.is_set():
-            try:
-                owner = await Owner.take_over(self._around, claim)
-            except (Misconfigured, ValueError) as error:
-                self._refused[claim.partition] = str(error)
-                _log.exception("partition refused", extra={"action": "partition_refused", "partition": claim.partition})
-                break
-            except EngineError as error:
-                _log.warning("cannot take over yet: %s", error, extra={"action": "take_over_failed"})
-                await asyncio.sleep(CLAIM_PACE_S)
-            else:
-                self._care.greet(owner)
-                self._owners[claim.partition] = owner
-                group.create_task(self._work(owner, stopping))
-                extra = {"action": "partition_owned", "partition": claim.partition, "epoch": claim.epoch}
-                _log.info("owns partition %d", claim.partition, extra=extra)
+    async def _serve(self, partition: int, claim: Claim | None, stopping: asyncio.Event) -> None:
+        """Claims a partition number, takes it over and works on it, until `stopping` is set or it must be refused."""
+        while not stopping.is_set() and partition not in self._refused:
+            claim = claim or await self._claim(partition)
+            if claim is not None and await self._own(claim, stopping):
                 return
-        await self._log.release(claim)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLAIM_PACE_S):
+                    await stopping.wait()
+        if claim is not None:
+            await self._release(claim)
 
-    async def _work(self, owner: Owner, stopping: asyncio.Event) -> None:
-        await owner.run(stopping)
+    async def _claim(self, partition: int) -> Claim | None:
+        try:
+            return await self._log.claim(self._group, partition)
+        except Owned as error:
+            _log.debug("standing by: %s", error, extra={"action": "standing_by", "partition": partition})
+        except EngineError as error:
+            _log.warning("cannot claim: %s", error, extra={"action": "claim_failed", "partition": partition})
+        return None
+
+    async def _own(self, claim: Claim, stopping: asyncio.Event) -> bool:
+        """Works on a claimed partition number until it is stopped or refused. False: an engine did not answer yet."""
+        try:
+            owner = await Owner.take_over(self._around, claim)
+        except (Misconfigured, ValueError) as error:  # ValueError: a row that nobody of us wrote, or damaged
+            self._refuse(claim.partition, error)
+            return False
+        except EngineError as error:
+            _log.warning("cannot take over yet: %s", error, extra={"action": "take_over_failed"})
+            return False
+        self._care.greet(owner)
+        self._owners[claim.partition] = owner
+        extra = {"action": "partition_owned", "partition": claim.partition, "epoch": claim.epoch}
+        _log.info("owns partition %d", claim.partition, extra=extra)
+        try:
+            await owner.run(stopping)
+        except* Misconfigured as group:
+            self._refuse(claim.partition, group.exceptions[0])
         try:
             await self._care.put_status(owner)
         except EngineError as error:
             _log.warning("%s", error, extra={"action": "care_failed"})
-        await self._log.release(owner.claim)
-        del self._owners[owner.partition]
+        del self._owners[claim.partition]  # before others can own it: what we tell of it is no longer so
+        await self._release(claim)
+        return True
+
+    def _refuse(self, partition: int, error: Exception) -> None:
+        self._refused[partition] = str(error)
+        _log.error(
+            "partition %d is refused: %s", partition, error, extra={"action": "partition_refused"}, exc_info=error
+        )
+
+    async def _release(self, claim: Claim) -> None:
+        try:
+            await self._log.release(claim)
+        except EngineError as error:  # it is free when this process ends
+            _log.warning("%s", error, extra={"action": "release_failed"})

@@ -59,6 +59,8 @@ FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 FETCH_WAIT_S: Final = 1.0
 TICK_S: Final = 0.1
 STOP_S_MAX: Final = 10.0
+INBOX_MAX: Final = 100
+"""Inputs that wait for the machine; while there are more, ledgers are not read on."""
 UNREACHABLE_PAUSE_S: Final = 0.5
 LEDGER_RECORDS_MAX: Final = 1000
 OPEN_STAGES: Final = (Stage.HELD, Stage.ASIDE, Stage.QUARANTINED, Stage.DROPPED)
@@ -89,8 +91,11 @@ def now() -> Now:
 class Owner:
     """Runs one partition number from its claim to its release."""
 
-    def __init__(self, around: Surroundings, claim: Claim, machine: Partition) -> None:
+    def __init__(
+        self, around: Surroundings, claim: Claim, machine: Partition, coordinates: dict[str, Coordinates]
+    ) -> None:
         self.machine = machine
+        self._coordinates = coordinates
         self.partition = claim.partition
         self.claim = claim
         self.lag_s = 0.0
@@ -108,12 +113,14 @@ class Owner:
         """Loads what earlier owners left; raises `Misconfigured` when the log is not the one that they knew."""
         store, partition = around.store, claim.partition
         rows = await store.progress(partition)
-        sources = {}
-        for name, topic in around.region.requests_topics.items():
-            sources[name] = SourceProgress(await _coordinates(around.log, topic, partition), Runs())
+        coordinates = {
+            name: await _coordinates(around.log, topic, partition)
+            for name, topic in around.region.requests_topics.items()
+        }
         for name, source in merge_rows(rows).items():
-            if name in sources:
-                await _check_known(around.log, source, sources[name].coordinates)
+            if name in coordinates:
+                await _check_known(around.log, source, coordinates[name])
+        sources = {name: SourceProgress(present, Runs()) for name, present in coordinates.items()}
         place = Place(
             around.replica,
             partition,
@@ -124,7 +131,7 @@ class Owner:
         )
         kept = await store.kept_rows(partition=partition, stages=OPEN_STAGES)
         machine = Partition(place, around.region.limits, now(), sources=sources, rows=rows, kept=kept)
-        return cls(around, claim, machine)
+        return cls(around, claim, machine, coordinates)
 
     # From the outside -------------------------------------------------------------------------------------------
 
@@ -133,29 +140,29 @@ class Owner:
         self._inbox.put_nowait(event)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Drives the machine until `stopping` is set and what was in hand is written; raises what went wrong."""
+        """Drives the machine until `stopping` is set and what was in hand is written, or `STOP_S_MAX` after that.
+
+        Raises what went wrong in a group: `Misconfigured` when a topic turns out not to be the one that it was.
+        """
         async with asyncio.TaskGroup() as group:
             services = [group.create_task(self._scribe.run()), group.create_task(self._tick())]
             for name, topic in self._around.region.ledger_topics.items():
                 services.append(group.create_task(self._read_ledger(name, topic)))
-            services.append(group.create_task(self._watch(stopping)))
-            await self._loop(group)
-            for service in services:
-                service.cancel()
+            loop = group.create_task(self._loop(group))
+            await stopping.wait()
+            self.tell(Stop())
+            in_hand = self.machine.phase is Phase.RUNNING
+            if (await asyncio.wait((loop,), timeout=STOP_S_MAX if in_hand else 0))[1] and in_hand:
+                _log.warning("stopped with work in hand", extra={"action": "stop_timed_out"})
+            for task in (loop, *services, *self._tasks, *self._fetching.values()):
+                task.cancel()
 
     async def _loop(self, group: asyncio.TaskGroup) -> None:
-        machine = self.machine
-        while machine.phase is not Phase.STOPPED:
+        """Until the machine has stopped, its last save is acknowledged, and what was to be said is said."""
+        while self.machine.phase is not Phase.STOPPED or not (
+            self._scribe.idle and self._inbox.empty() and not self._tasks
+        ):
             await self._step(await self._inbox.get(), group)
-        # What is still to come is the acknowledgement of the last save, and whatever finishes in time.
-        try:
-            async with asyncio.timeout(STOP_S_MAX):
-                while self._tasks or not self._inbox.empty():
-                    await self._step(await self._inbox.get(), group)
-        except TimeoutError:
-            _log.warning("stopped with answers outstanding", extra={"action": "stop_timed_out"})
-        for task in (*self._tasks, *self._fetching.values()):
-            task.cancel()
 
     async def _step(self, event: Input, group: asyncio.TaskGroup) -> None:
         if isinstance(event, SetFetched):
@@ -173,10 +180,6 @@ class Owner:
         """Whether a set that arrives may still be taken: the machine may have halted while it was on its way."""
         wanted = {fetch.source: fetch.position for fetch in self.machine.fetches()}
         return wanted.get(event.source) == event.position
-
-    async def _watch(self, stopping: asyncio.Event) -> None:
-        await stopping.wait()
-        self.tell(Stop())
 
     async def _tick(self) -> None:
         while True:
@@ -262,7 +265,7 @@ class Owner:
             extra={"action": "lost_to_retention", "partition": self.partition},
         )
         lost = Lost(self.partition, effect.source, effect.start, effect.end, now().unix_us)
-        while not await _works(self._around.store.put_lost(lost)):
+        while not await _works(self._around.store.put_lost(lost)):  # noqa: ASYNC110 - a retry, no wait for an event
             await asyncio.sleep(UNREACHABLE_PAUSE_S)
 
     def _said(self, statements: Sequence[Statement]) -> None:
@@ -284,6 +287,7 @@ class Owner:
             )
         except EngineError as error:
             _log.warning("fetch failed: %s", error, extra={"action": "fetch_failed", "topic": topic})
+            await self._check_topics()
             await asyncio.sleep(UNREACHABLE_PAUSE_S)
             del self._fetching[fetch.source]
             return
@@ -316,6 +320,8 @@ class Owner:
                 )
             except EngineError as error:
                 _log.warning("ledger read failed: %s", error, extra={"action": "ledger_read_failed", "topic": topic})
+                if isinstance(error, OutOfRange):
+                    offset = 0  # made anew: a book may be read again from its start at any time
                 await asyncio.sleep(UNREACHABLE_PAUSE_S)
                 continue
             offset = fetched.next_offset
@@ -325,6 +331,18 @@ class Owner:
             at_end = self._read_to_end == set(self._around.region.ledger_topics)
             if statements or (at_end and self.machine.phase is Phase.READING):
                 self.tell(LedgerRead(statements, at_end))
+            while self._inbox.qsize() > INBOX_MAX:  # noqa: ASYNC110 - rare, and nobody else should have to know of it
+                await asyncio.sleep(TICK_S)
+
+    async def _check_topics(self) -> None:
+        """Raises `Misconfigured` when a topic was made anew under us: its offsets would be taken for those we knew."""
+        for name, topic in self._around.region.requests_topics.items():
+            try:
+                present = await _coordinates(self._around.log, topic, self.partition)
+            except EngineError as error:
+                _log.warning("%s", error, extra={"action": "engine_call_failed"})
+                continue
+            _check_same(self._coordinates[name], present)
 
     async def measure(self) -> None:
         """Measures the lag in records and seconds; raises `EngineError`."""
@@ -361,20 +379,30 @@ async def _coordinates(log: Log, topic: str, partition: int) -> Coordinates:
     return Coordinates(await log.cluster(), topic, found.incarnation, partition)
 
 
+def _check_same(known: Coordinates, present: Coordinates) -> None:
+    if known != present:
+        message = (
+            f"topic {present.topic}, partition {present.partition} is not the log that progress was recorded in: it "
+            f"was {known}, now it is {present}. Nothing more is read. If the topic was made anew on purpose, the stack "
+            "needs a new store, or one restored from a backup that matches this log"
+        )
+        raise Misconfigured(message)
+
+
 async def _check_known(log: Log, source: SourceProgress, present: Coordinates) -> None:
     """Refuses a log that is not the one that progress was recorded in."""
     where = f"topic {present.topic}, partition {present.partition}"
-    if source.coordinates != present:
+    _check_same(source.coordinates, present)
+    start, end = await log.bounds(present.topic, present.partition)
+    if end < source.runs.top:
         message = (
-            f"{where} is not the log that progress was recorded in: it was {source.coordinates}, now it is {present}. "
-            "Nothing was read. If the topic was made anew on purpose, the stack needs a new store, or one restored "
-            "from a backup that matches this log"
+            f"{where} ends at {end}, and progress is recorded up to {source.runs.top}: the log was set back, and its "
+            "offsets will be used again. Nothing was read; restore the log, or give the stack a new store"
         )
         raise Misconfigured(message)
     if source.anchor is None:
         return
     offset, known_digest = source.anchor
-    start, end = await log.bounds(present.topic, present.partition)
     if offset < start:
         return  # a record that retention removed is no mismatch
     try:

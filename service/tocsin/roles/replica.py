@@ -8,7 +8,7 @@ into the store, where the querier and people read it.
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,7 @@ from tocsin.roles.owner import Owner, now
 
 PACE_S: Final = 0.5
 PROBE_S_MAX: Final = 2.0
+CARE_S_MAX: Final = 5.0
 SEEN_MAX: Final = 1000
 BUDGET: Final = "budget"
 SEEN: Final = "services-seen"
@@ -44,19 +45,28 @@ class ReplicaCare:
         self._counts: set[str] = set()
         self._seen: dict[str, int] = {}
         self._told = RegionIs(halted=False, ill=False, draining=False)
+        self._probing = asyncio.Lock()
+        self._next_probe: asyncio.Task[bool] | None = None
 
     async def run(self) -> None:
         """Takes care until it is cancelled."""
-        await self._load_seen()
+        await self._try(self._load_seen())
         while True:
             if await self.probe():
-                try:
-                    await self._keep_budget()
-                    await self._keep_status()
-                except EngineError as error:
-                    _log.warning("%s", error, extra={"action": "care_failed"})
-            await self._keep_region()
+                await self._try(self._keep_budget())
+                await self._try(self._keep_status())
+            await self._try(self._keep_region())
             await asyncio.sleep(PACE_S)
+
+    async def _try(self, care: Coroutine[Any, Any, None]) -> None:
+        """One piece of care; a store that does not answer it is no reason to leave out the next, nor to wait long."""
+        try:
+            async with asyncio.timeout(CARE_S_MAX):
+                await care
+        except EngineError as error:
+            _log.warning("%s", error, extra={"action": "care_failed"})
+        except TimeoutError:
+            _log.warning("the store did not answer within %.0f s", CARE_S_MAX, extra={"action": "care_failed"})
 
     def greet(self, owner: Owner) -> None:
         """Tells a new owner how things are."""
@@ -69,7 +79,21 @@ class ReplicaCare:
         self._counts.add(service)
 
     async def probe(self) -> bool:
-        """Whether the store answers now; all owners are told when that is news."""
+        """Whether the store answers now; all owners are told when that is news.
+
+        By a probe that begins after this call: one under way could tell of the time before what made the caller ask.
+        Callers that wait for the same one share it, so that a thousand failed writes make no thousand probes.
+        """
+        if self._next_probe is None:
+            self._next_probe = asyncio.create_task(self._probe_next())
+        return await asyncio.shield(self._next_probe)
+
+    async def _probe_next(self) -> bool:
+        async with self._probing:
+            self._next_probe = None
+            return await self._probe_now()
+
+    async def _probe_now(self) -> bool:
         try:
             async with asyncio.timeout(PROBE_S_MAX):
                 await self._store.ping()
@@ -112,10 +136,8 @@ class ReplicaCare:
             self._tell(BudgetIs(frozenset(after.counted), after.spent))
 
     async def _load_seen(self) -> None:
-        try:
-            document = await self._store.document(SEEN)
-        except EngineError:
-            return  # a smaller number of services seen makes the budget smaller, never larger
+        """Where this fails, a smaller number of services seen makes the budget smaller, never larger."""
+        document = await self._store.document(SEEN)
         if document:
             self._seen = msgspec.json.decode(document.value, type=dict[str, int])
 
@@ -136,13 +158,10 @@ class ReplicaCare:
         ill = any(owner.machine.known.is_ill(now()) for owner in self._owners.values())
         draining = self._region in self.drained()
         if self.answers:
-            try:
-                for document in await self._store.documents(STATUS):
-                    status: dict[str, Any] = json.loads(document.value)
-                    if status["partition"] not in self._owners:
-                        halted = halted or bool(status["halted"])
-            except EngineError as error:
-                _log.warning("%s", error, extra={"action": "care_failed"})
+            for document in await self._store.documents(STATUS):
+                status: dict[str, Any] = json.loads(document.value)
+                if status["partition"] not in self._owners:
+                    halted = halted or bool(status["halted"])
         told = RegionIs(halted, ill, draining)
         if told != self._told:
             self._told = told
@@ -171,7 +190,10 @@ class ReplicaCare:
 
     async def put_status(self, owner: Owner) -> None:
         """Writes down how a partition number is; raises `EngineError`."""
-        await owner.measure()
+        try:
+            await owner.measure()
+        except EngineError as error:  # the lag stays what it was; that the log is away is said where it is read
+            _log.warning("lag not measured: %s", error, extra={"action": "care_failed"})
         machine = owner.machine
         stages = [case.stage for case in machine.cases.open.values()]
         machine.sources.settle()

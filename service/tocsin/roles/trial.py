@@ -1,8 +1,11 @@
 """Trials: a suspect request is tried alone in a child process, with limits of time and memory.
 
 What kills or hangs the child would have killed or hung the creator: the request is CRASHED, and its neighbours go on.
-The child is this module run as a program. It lives on from trial to trial and is replaced when one ends it; it speaks
-length-prefixed MessagePack on its standard input and output.
+The child runs `serve`. It lives on from trial to trial and is replaced when one ends it; it speaks MessagePack with a
+length before it on its standard input and output.
+
+The child says when it has a request in hand. One that ended before that, idle, says nothing of the request that finds
+it dead: a child that was killed between two trials must not bear witness against a good request.
 """
 
 import asyncio
@@ -26,6 +29,8 @@ from tocsin.engines.store import Store
 TRIAL_S_MAX: Final = 15.0
 """A trial that takes longer hangs. Above every time-out of a store, so that a slow store is not taken for it."""
 START_S_MAX: Final = 30.0
+HAND_S_MAX: Final = 5.0
+"""A child that does not even take a request in this time is replaced."""
 TRIAL_BYTES_MAX: Final = 1 << 30
 """Address space of the child."""
 _LENGTH: Final = struct.Struct(">I")
@@ -34,9 +39,10 @@ _LENGTH: Final = struct.Struct(">I")
 class Trials:
     """Tries requests one by one in a child process; one trial at a time in a creator."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        """`command` starts the child: this module, with the options that open the same store."""
+    def __init__(self, command: Sequence[str], *, trial_s_max: float = TRIAL_S_MAX) -> None:
+        """`command` starts a child that runs `serve` on the same store."""
         self._command = command
+        self._trial_s_max = trial_s_max
         self._child: Process | None = None
         self._lock = asyncio.Lock()
 
@@ -52,36 +58,57 @@ class Trials:
 
     async def _try(self, request: Request) -> Failure | None:
         try:
-            child = self._child or await self._start()
-        except (OSError, EOFError, TimeoutError) as error:
+            child = await self._hand(msgspec.msgpack.encode(request))
+        except (OSError, EOFError) as error:  # a time-out is an OSError
             await self.close()
-            return Failure(Kind.UNAVAILABLE, f"the child for trials did not start: {error}")
+            return Failure(Kind.UNAVAILABLE, f"no child for trials takes requests: {error!r}")
         try:
-            async with asyncio.timeout(TRIAL_S_MAX):
-                await _send(child, msgspec.msgpack.encode(request))
+            async with asyncio.timeout(self._trial_s_max):
                 raw = await _receive(child)
         except TimeoutError:
             await self.close()
-            return Failure(Kind.CRASHED, f"tried alone in a child process, it hung for {TRIAL_S_MAX:.0f} s")
+            return Failure(Kind.CRASHED, f"tried alone in a child process, it hung for {self._trial_s_max:g} s")
         except (EOFError, ConnectionError):
             code = await self.close()
             return Failure(Kind.CRASHED, f"tried alone in a child process, it ended that child ({_ending(code)})")
+        except BaseException:
+            self._kill()  # its late answer would be taken for that to the next request
+            raise
         return msgspec.msgpack.decode(raw, type=Failure | None)
 
-    async def _start(self) -> Process:
-        self._child = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE)
+    async def _hand(self, message: bytes) -> Process:
+        """A child that has the request in hand: the one that is there, or a new one if that has died idle."""
+        if self._child is not None:
+            try:
+                return await self._hand_to(self._child, message)
+            except (EOFError, ConnectionError, TimeoutError):
+                await self.close()
+        child = self._child = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE)
         async with asyncio.timeout(START_S_MAX):
-            await _receive(self._child)  # an empty message: it is ready
-        return self._child
+            await _receive(child)  # an empty message: it is ready
+        return await self._hand_to(child, message)
+
+    async def _hand_to(self, child: Process, message: bytes) -> Process:
+        try:
+            async with asyncio.timeout(HAND_S_MAX):
+                await _send(child, message)
+                await _receive(child)  # an empty message: it has it in hand
+        except asyncio.CancelledError:
+            self._kill()
+            raise
+        return child
 
     async def close(self) -> int | None:
         """Ends the child; returns its exit status."""
+        child = self._kill()
+        return None if child is None else await child.wait()
+
+    def _kill(self) -> Process | None:
         child, self._child = self._child, None
-        if child is None:
-            return None
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        return await child.wait()
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+        return child
 
 
 def _ending(code: int | None) -> str:
@@ -117,13 +144,14 @@ async def try_one(store: Store, request: Request) -> Failure | None:
     return None
 
 
-def serve(store: Store) -> None:
-    """The child's life: a request in, a failure or nothing out, until its input ends."""
-    resource.setrlimit(resource.RLIMIT_AS, (TRIAL_BYTES_MAX, TRIAL_BYTES_MAX))
+def serve(store: Store, *, bytes_max: int = TRIAL_BYTES_MAX) -> None:
+    """The child's life: a request in, a failure or nothing out, until its input ends. `bytes_max`: address space."""
+    resource.setrlimit(resource.RLIMIT_AS, (bytes_max, bytes_max))
     _answer(b"")
     with asyncio.Runner() as runner:
         while header := sys.stdin.buffer.read(_LENGTH.size):
             raw = sys.stdin.buffer.read(*_LENGTH.unpack(header))
+            _answer(b"")  # in hand: from here on it is the request that ends or holds this process
             request = msgspec.msgpack.decode(raw, type=Request)
             _answer(msgspec.msgpack.encode(runner.run(try_one(store, request))))
         runner.run(store.close())

@@ -57,26 +57,31 @@ class Writer:
         """Folds a parent anew from the store, after a mark on one of its entries; raises `EngineError`."""
         async with self._fold_lock:
             self._foldings.pop(parent, None)
-            await self._fold_anew([parent])
+            for error in (await self._fold_anew([parent])).values():
+                self._foldings.pop(parent, None)
+                raise error
 
     async def _store_all(self, entries: dict[int, Entry]) -> dict[int, Failure]:
+        """Stores the entries; what was UNAVAILABLE is tried again, alone, within bounds."""
         failures: dict[int, Failure] = {}
         waiting = list(entries)
-        try:
-            async for attempt in tenacity.AsyncRetrying(
-                stop=tenacity.stop_after_attempt(ATTEMPTS_MAX) | tenacity.stop_after_delay(RETRY_S_MAX),
-                wait=tenacity.wait_random_exponential(multiplier=0.05, max=0.5),
-                retry=tenacity.retry_if_result(bool),
-            ):
-                with attempt:
-                    outcome = await self._store.write([entries[index] for index in waiting])
-                    failed = {waiting[place]: failure for place, failure in outcome.items()}
-                    failures |= {i: failure for i, failure in failed.items() if failure.kind is not Kind.UNAVAILABLE}
-                    away = {i: failure for i, failure in failed.items() if failure.kind is Kind.UNAVAILABLE}
-                    waiting = list(away)
-                attempt.retry_state.set_result(away)
-        except tenacity.RetryError as error:
-            failures |= error.last_attempt.result()
+
+        async def attempt() -> list[int]:
+            nonlocal waiting
+            outcome = await self._store.write([entries[index] for index in waiting])
+            failed = {waiting[place]: failure for place, failure in outcome.items()}
+            for index in waiting:
+                failures.pop(index, None)
+            failures.update(failed)
+            waiting = [index for index, failure in failed.items() if failure.kind is Kind.UNAVAILABLE]
+            return waiting
+
+        await tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(ATTEMPTS_MAX) | tenacity.stop_after_delay(RETRY_S_MAX),
+            wait=tenacity.wait_random_exponential(multiplier=0.05, max=0.5),
+            retry=tenacity.retry_if_result(bool),
+            retry_error_callback=_give_up,
+        )(attempt)
         return failures
 
     async def _fold(self, entries: Sequence[Entry]) -> dict[Parent, Failure]:
@@ -86,15 +91,14 @@ class Writer:
         async with self._fold_lock:
             anew = dict.fromkeys(entry.key.parent for entry in entries if not self._apply(entry))
             moved = dict.fromkeys(entry.key.parent for entry in entries if entry.key.parent not in anew)
+            failed = await self._put(moved)
             try:
-                await self._put(moved)
-                await self._fold_anew(list(anew))
+                failed |= await self._fold_anew(list(anew))
             except EngineError as error:
-                for parent in (*moved, *anew):
-                    self._foldings.pop(parent, None)  # what is in memory may be ahead of the store
-                kind = Kind.REJECTED if isinstance(error, Refused) else Kind.UNAVAILABLE
-                return dict.fromkeys((*moved, *anew), Failure(kind, f"the incident could not be folded: {error}"))
-        return {}
+                failed |= dict.fromkeys(anew, error)
+            for parent in failed:
+                self._foldings.pop(parent, None)  # what is in memory is ahead of the store
+        return {parent: _unfolded(error) for parent, error in failed.items()}
 
     def _apply(self, entry: Entry) -> bool:
         """Whether the entry could be folded on top of what is in memory."""
@@ -105,17 +109,38 @@ class Writer:
         self._foldings.move_to_end(entry.key.parent)
         return True
 
-    async def _fold_anew(self, parents: Sequence[Parent]) -> None:
+    async def _fold_anew(self, parents: Sequence[Parent]) -> dict[Parent, EngineError]:
+        """Folds these parents from the store; returns which could not be put, raises when they cannot be read."""
+        if not parents:
+            return {}
         entries = await self._store.entries_of(parents)
         for parent in parents:
             self._foldings[parent] = Folding.of(entries.get(parent, ()))
-        await self._put(parents)
+        failed = await self._put(parents)
         while len(self._foldings) > FOLDINGS_MAX:
             self._foldings.popitem(last=False)
+        return failed
 
-    async def _put(self, parents: Iterable[Parent]) -> None:
-        puts = []
+    async def _put(self, parents: Iterable[Parent]) -> dict[Parent, EngineError]:
+        """Writes folded parents in parallel; returns what befell those that failed: that of one is not another's."""
+        puts = {}
         for parent in parents:
             self._version += 1
-            puts.append(self._store.put_incidents(parent, self._foldings[parent].incidents, self._version))
-        await asyncio.gather(*puts)
+            puts[parent] = self._store.put_incidents(parent, self._foldings[parent].incidents, self._version)
+        outcomes = await asyncio.gather(*puts.values(), return_exceptions=True)
+        failed = {}
+        for parent, outcome in zip(puts, outcomes, strict=True):
+            if isinstance(outcome, EngineError):
+                failed[parent] = outcome
+            elif outcome is not None:
+                raise outcome  # a fault of ours
+        return failed
+
+
+def _give_up(state: tenacity.RetryCallState) -> None:
+    """Attempts have run out: the last failures stand."""
+
+
+def _unfolded(error: EngineError) -> Failure:
+    kind = Kind.REJECTED if isinstance(error, Refused) else Kind.UNAVAILABLE
+    return Failure(kind, f"the incident could not be folded: {error}")
