@@ -52,6 +52,7 @@ class Creator:
         self._group = f"creator.{replica.stack}"
         self._owners: dict[int, Owner] = {}
         self._refused: dict[int, str] = {}
+        self._unseen = set(range(self._region.partitions) if partitions is None else partitions)
         self._care = ReplicaCare(store, self._region.limits, replica.region, self._owners)
         self._around = Surroundings(
             log=log,
@@ -71,11 +72,10 @@ class Creator:
         """
         await make_topics(self._log, self._region)
         claims = await self._claim_wanted()
-        numbers = range(self._region.partitions) if self._wanted is None else self._wanted
         try:
             async with asyncio.TaskGroup() as group:
                 caring = group.create_task(self._care.run())
-                serving = [group.create_task(self._serve(n, claims.get(n), stopping)) for n in numbers]
+                serving = [group.create_task(self._serve(n, claims.get(n), stopping)) for n in sorted(self._unseen)]
                 await asyncio.wait(serving)
                 caring.cancel()
         finally:
@@ -85,6 +85,8 @@ class Creator:
     def unready(self) -> list[str]:
         """Why this creator is not ready, empty when it is."""
         reasons = [f"partition {number}: {why}" for number, why in sorted(self._refused.items())]
+        if self._unseen:
+            reasons.append("it has not taken over yet what it is to own")
         if not self._care.answers:
             reasons.append("the store does not answer")
         for number, owner in sorted(self._owners.items()):
@@ -120,6 +122,7 @@ class Creator:
         try:
             return await self._log.claim(self._group, partition)
         except Owned as error:
+            self._unseen.discard(partition)
             _log.debug("standing by: %s", error, extra={"action": "standing_by", "partition": partition})
         except EngineError as error:
             _log.warning("cannot claim: %s", error, extra={"action": "claim_failed", "partition": partition})
@@ -137,6 +140,7 @@ class Creator:
             return False
         self._care.greet(owner)
         self._owners[claim.partition] = owner
+        self._unseen.discard(claim.partition)
         extra = {"action": "partition_owned", "partition": claim.partition, "epoch": claim.epoch}
         _log.info("owns partition %d", claim.partition, extra=extra)
         try:
@@ -153,6 +157,7 @@ class Creator:
 
     def _refuse(self, partition: int, error: Exception) -> None:
         self._refused[partition] = str(error)
+        self._unseen.discard(partition)
         _log.error(
             "partition %d is refused: %s", partition, error, extra={"action": "partition_refused"}, exc_info=error
         )

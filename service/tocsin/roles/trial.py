@@ -31,6 +31,7 @@ TRIAL_S_MAX: Final = 15.0
 START_S_MAX: Final = 30.0
 HAND_S_MAX: Final = 5.0
 """A child that does not even take a request in this time is replaced."""
+END_S_MAX: Final = 1.0
 TRIAL_BYTES_MAX: Final = 1 << 30
 """Address space of the child."""
 _LENGTH: Final = struct.Struct(">I")
@@ -61,7 +62,7 @@ class Trials:
             child = await self._hand(msgspec.msgpack.encode(request))
         except (OSError, EOFError) as error:  # a time-out is an OSError
             await self.close()
-            return Failure(Kind.UNAVAILABLE, f"no child for trials takes requests: {error!r}")
+            return Failure(Kind.UNAVAILABLE, f"no child for trials takes requests: {type(error).__name__}: {error}")
         try:
             async with asyncio.timeout(self._trial_s_max):
                 raw = await _receive(child)
@@ -69,6 +70,9 @@ class Trials:
             await self.close()
             return Failure(Kind.CRASHED, f"tried alone in a child process, it hung for {self._trial_s_max:g} s")
         except (EOFError, ConnectionError):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(END_S_MAX):  # of itself: a kill of ours would hide how it ended
+                    await child.wait()
             code = await self.close()
             return Failure(Kind.CRASHED, f"tried alone in a child process, it ended that child ({_ending(code)})")
         except BaseException:
