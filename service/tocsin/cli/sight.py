@@ -67,10 +67,12 @@ class Sight(NamedTuple):
 
 
 @asynccontextmanager
-async def sight(settings: Settings) -> AsyncIterator[Sight]:
-    """Opens what can be reached and reads the ledgers."""
+async def sight(settings: Settings, *, only: str | None = None) -> AsyncIterator[Sight]:
+    """Opens what can be reached, of all regions or one, and reads the ledgers there."""
     topology = settings.topology()
-    async with reachable(settings, topology) as reached:
+    if only is not None:
+        topology.region(only)
+    async with reachable(settings, topology, only=only) as reached:
         yield Sight(topology, reached, await Ledgers.read_from(reached.logs, topology))
 
 

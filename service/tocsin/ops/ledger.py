@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from tocsin.core.book import Book
 from tocsin.core.ids import RequestKey
 from tocsin.core.requests import Record
-from tocsin.core.statements import PersonWord, RegionOrder, RequestOrder, decode_statement, encode_statement
+from tocsin.core.statements import PersonWord, RegionOrder, RequestOrder, Word, decode_statement, encode_statement
 from tocsin.engines.errors import EngineError, Unavailable
 from tocsin.engines.log import Log
 from tocsin.topology import Topology
@@ -79,6 +79,22 @@ class Ledgers:
         """The book of a partition, an empty one where nothing was said."""
         return self.books.get(partition) or Book()
 
+    def disputed(self, region: str, since_us: int) -> dict[RequestKey, int]:
+        """The requests of which this region has said `stored` since then, and another one `failed`; with partitions."""
+        return {
+            key: partition
+            for partition, book in self.books.items()
+            for key, words in book.words.items()
+            if (said := book.region_word(key, region)) is not None
+            and said.word is Word.STORED
+            and said.since_us >= since_us
+            and any(
+                (other := book.region_word(key, replica.region)) is not None and other.word is Word.FAILED
+                for replica in words
+                if replica.region != region
+            )
+        }
+
     def request_order(self, key: RequestKey, partition: int, word: PersonWord, speaker: Speaker) -> RequestOrder:
         """The next word on a request: its number is above all that are known."""
         last = self.book(partition).orders.get(key)
@@ -121,7 +137,9 @@ async def say(
         topic = topology.region(region).ledger
         try:
             for partition, some in orders.items():
-                await log.append(topic, partition, [Record(*encode_statement(order)) for order in some])
+                records = [Record(*encode_statement(order)) for order in some]
+                for start in range(0, len(records), RECORDS_MAX):
+                    await log.append(topic, partition, records[start : start + RECORDS_MAX])
         except EngineError as error:
             failures.append(f"{region}: {error}")
         else:

@@ -9,7 +9,7 @@ from tocsin.core.entries import Entry
 from tocsin.core.failures import Failure
 from tocsin.core.ids import NOBODY, RequestKey, parse_printed, partition_of
 from tocsin.core.kept import Kept
-from tocsin.core.requests import Request
+from tocsin.core.requests import Record, Request
 from tocsin.engines.store import Store
 from tocsin.ops.ledger import Ledgers
 
@@ -35,6 +35,16 @@ class Located:
             return read(kept.record)
         payload = self.book.payloads.get(self.key)
         return read(payload.record) if payload else None
+
+    @property
+    def raw_value(self) -> bytes | None:
+        """The bytes of the kept record's value; all that was kept, when that is no record; None when nobody has it."""
+        payload = self.book.payloads.get(self.key)
+        raw = next((kept.record for kept in self.kept.values()), payload.record if payload else None)
+        try:
+            return Record.decode(raw).value if raw is not None else None
+        except ValueError:
+            return raw
 
     def where(self, region: str) -> str:
         """Where the request is in a region, in a word or two."""

@@ -10,7 +10,6 @@ neither is a difference. After a quiet time everything counts (`everything=True`
 that each request is stored in all regions, quarantined in all, or dropped in all.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,12 +31,12 @@ from tocsin.ops.comparison import (
     compare_records,
     missing_entry,
 )
+from tocsin.ops.documents import drained_regions
 from tocsin.ops.scan import Damaged, EntryScan, IncidentScan
 
 DIFFERENCES_MAX: Final = 1_000
 """So many differences are kept whole; all are counted."""
 EVERYTHING_US: Final = 2**63
-REGION_WORDS: Final = "region-words"
 OPEN: Final = (Stage.HELD, Stage.ASIDE)
 KEPT: Final = (*OPEN, Stage.QUARANTINED, Stage.DROPPED)
 T = TypeVar("T")
@@ -115,12 +114,6 @@ async def verify(
     report = Report(max(0, min(until_us, default=0)), everything, unread=unread)
     await _Verification(_readable(stores, unread), report, differences_max, told or _nobody).run(partitions)
     return report
-
-
-async def drained_regions(store: Store) -> list[str]:
-    """The regions that count as drained, by what this store's creators read in the ledgers."""
-    document = await store.document(REGION_WORDS)
-    return list(json.loads(document.value)["drained"]) if document else []
 
 
 async def _each(
