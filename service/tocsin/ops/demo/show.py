@@ -123,7 +123,7 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
         audience.say("healed; waiting for quiet")
         await _quiet(stores, len(player.accepted))
         audience.say("verifying: every row of both regions, field by field")
-        report = await verify(stores, everything=True)
+        report = await verify(stores, partitions=topology.regions[0].partitions, everything=True)
         result = Result(
             engine="embedded",
             store="sqlite",

@@ -83,17 +83,18 @@ class Stage:
         else:
             self._switch.clear(rule)
 
-    async def send(self, region: str, *, of: str = "") -> None:
-        """Sends the scenario's request to a region, among good neighbours of every service."""
+    async def send(self, region: str, *, of: str = "", first: bool = False) -> None:
+        """Sends the scenario's request to a region, among good neighbours of every service, or before them."""
         good = self._good_events(region, of)
-        for event in good[:3]:
+        place = 0 if first else len(good) // 2
+        for event in good[:place]:
             await self._send_good(event, region)
         event = self._event(BAD_SERVICE, self._dedup_key(of), "the request in question")
         accepted = await self._player.send(event, region)
         if accepted is None:
             raise Deviation(f"intake of region {region} refused the request: {self._player.refused[-1][1]}")
         self.requests[of] = accepted.request
-        for event in good[3:]:
+        for event in good[place:]:
             await self._send_good(event, region)
 
     async def kill_region(self, region: str) -> None:
@@ -169,14 +170,20 @@ class Stage:
 
     async def neighbours_stored(self) -> None:
         """Waits until every good request that this scenario sent is stored in every region."""
+        await self._all_stored([accepted.request for accepted in self._neighbours])
 
+    async def stored(self) -> None:
+        """Waits until the scenario's request itself is stored in every region."""
+        await self._all_stored(list(self.requests.values()))
+
+    async def _all_stored(self, requests: list[str]) -> None:
         async def reached() -> str:
             for region, store in self._stores.items():
-                for accepted in self._neighbours:
-                    temporal_id, digest = parse_printed(accepted.request)
+                for request in requests:
+                    temporal_id, digest = parse_printed(request)
                     found = await store.find_entries(temporal_id)
                     if not any(entry.key.digest.startswith(digest) for entry in found):
-                        return f"region {region} has not stored {accepted.request}, a good neighbour"
+                        return f"region {region} has not stored {request}"
             return ""
 
         await self._wait(reached)
