@@ -93,6 +93,7 @@ class Screen:
             self._console.print(f"   {difference}", markup=False)
         agreed = "both regions agree" if result.differences == 0 else f"{result.differences} DIFFERENCES"
         good = sum(outcome.ok for outcome in result.scenarios)
+        self.say(f"{result.played} events played in were accepted, {result.refused} refused")
         self.say(f"{agreed}; {good} of {len(result.scenarios)} scenarios as expected; {result.seconds} s; see {RESULT}")
 
 

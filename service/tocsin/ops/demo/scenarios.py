@@ -1,8 +1,9 @@
 """The scenarios of the demo: what is broken, what is sent, and what each region must decide.
 
 A scenario's expectation is written per region as the verdicts on its request in order, repeats merged; a `?` marks
-one that may be skipped, because it depends on who hears whom first (in an outage: on whether the request was taken in
-hand before the store was found silent). No verdict (`-`) means that the region simply stored it. Faults go through the fault switch; processes that are to be killed are killed.
+one that may be skipped, because it depends on who hears whom first, or, in an outage, on whether the request was taken
+in hand before the store was found silent. No verdict (`-`) means that the region simply stored it. Faults go through
+the fault switch; processes that are to be killed are killed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -77,6 +77,8 @@ class Result:
     engine: str
     store: str
     seconds: float
+    played: int
+    """Events of the file (or our own) that were accepted; `accepted` counts the scenarios' too."""
     accepted: int
     refused: int
     differences: int
@@ -112,6 +114,7 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
         switch = FaultSwitch(settings.path(settings.faults_file))
         async with open_player({name: local.intake_url(name) for name in topology.names}) as player:
             await _play_in(local, player, audience, events, topology.names)
+            played = len(player.accepted)
             outcomes = []
             for scenario in SCENARIOS:
                 audience.scene(scenario)
@@ -128,6 +131,7 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
             engine="embedded",
             store="sqlite",
             seconds=round(time.monotonic() - began_s, 1),
+            played=played,
             accepted=len(player.accepted),
             refused=len(player.refused),
             differences=len(report.differences),
