@@ -110,6 +110,10 @@ class Ledgers:
         said = [book.region_orders[region] for book in self.books.values() if region in book.region_orders]
         return max(said, key=lambda order: order.order, default=None)
 
+    def is_said_everywhere(self, order: RegionOrder) -> bool:
+        """Whether a word on a region stands in every partition: one that was said in part must be said again."""
+        return all(self.book(number).region_orders.get(order.region) == order for number in range(self.partitions))
+
     def is_drained(self, region: str, *, founding: bool) -> bool:
         """Whether a region counts as drained or removed, or waits for its first `joined`."""
         order = self.latest_region_order(region)

@@ -74,8 +74,10 @@ class Premises:
                 incarnation=1,
                 heard={},
             )
-            for partition in range(PARTITIONS):
-                self.say(region, partition, Opened(me, 1, f"database of {region}"), Promoted(region, 1, "blue"), beat)
+            statements = Opened(me, 1, f"database of {region}"), Promoted(region, 1, "blue"), beat
+            records = [Record(*encode_statement(statement)) for statement in statements]
+            self.in_log(region, lambda log, r=records: _append_everywhere(log, "ledger", r))
+            self.in_log(PEER[region], lambda log, r=records, t=f"{region}.ledger": _append_everywhere(log, t, r))
 
     def append(self, region: str, *requests: Request) -> None:
         """Puts requests into a region's log, and its peer's mirrored copy."""
@@ -89,14 +91,13 @@ class Premises:
         for row in rows:
             self.in_store(region, lambda store, row=row: store.put_kept(row))
 
-    def orders(self, region: str) -> list[tuple[int, RequestOrder | RegionOrder]]:
-        """A person's words that stand in a region's own ledger, with their partitions."""
-        return [
-            (partition, statement)
-            for partition in range(PARTITIONS)
-            for statement in self.in_log(region, lambda log, p=partition: _statements(log, p))
-            if isinstance(statement, RequestOrder | RegionOrder)
-        ]
+    def orders(self, region: str) -> list[tuple[int, RequestOrder]]:
+        """A person's words on requests that stand in a region's own ledger, with their partitions."""
+        return [(number, some) for number, some in self.in_log(region, _statements) if isinstance(some, RequestOrder)]
+
+    def region_orders(self, region: str) -> list[tuple[int, RegionOrder]]:
+        """A person's words on regions that stand in a region's own ledger, with their partitions."""
+        return [(number, some) for number, some in self.in_log(region, _statements) if isinstance(some, RegionOrder)]
 
 
 async def _make_topics(log: EmbeddedLog, peer: str) -> None:
@@ -112,9 +113,19 @@ async def _closing(engine: Any, work: Any) -> Any:
         await engine.close()
 
 
-async def _statements(log: EmbeddedLog, partition: int) -> list[Statement | Unknown]:
-    fetched = await log.fetch("ledger", partition, 0, records_max=1000, bytes_max=1 << 24, wait_s=0)
-    return [decode_statement(record.key, record.value) for _, record in fetched.records]
+async def _append_everywhere(log: EmbeddedLog, topic: str, records: list[Record]) -> None:
+    for partition in range(PARTITIONS):
+        await log.append(topic, partition, records)
+
+
+async def _statements(log: EmbeddedLog) -> list[tuple[int, Statement | Unknown]]:
+    return [
+        (partition, decode_statement(record.key, record.value))
+        for partition in range(PARTITIONS)
+        for _, record in (
+            await log.fetch("ledger", partition, 0, records_max=1000, bytes_max=1 << 24, wait_s=0)
+        ).records
+    ]
 
 
 def partition(of: RequestKey) -> int:

@@ -77,7 +77,6 @@ def test_a_redrive_is_a_word_in_the_ledger_of_one_region(run: Run, kept_rows: Pr
     assert result.exit_code == 0
     assert "will do: redrive 1 requests in every region" in result.stderr
     [(number, order)] = kept_rows.orders("a")
-    assert isinstance(order, RequestOrder)
     assert (number, order.key, order.number, order.word) == (partition(BAD.key), BAD.key, 1, PersonWord.REDRIVE)
     assert order.why == "store mended"
     assert "@" in order.by
@@ -95,7 +94,7 @@ def test_each_word_has_a_number_above_all_that_are_known(run: Run, kept_rows: Pr
 def test_a_redrive_of_all_leaves_what_was_dropped_or_stored(run: Run, kept_rows: Premises) -> None:
     said = json.loads(run("quarantine", "redrive", "--all", "--yes", "--json").stdout)
     assert set(said["requests"]) == {BAD.key.printed, ASIDE.key.printed, GARBAGE[0].printed}
-    by_key = {order.key: number for number, order in kept_rows.orders("a") if isinstance(order, RequestOrder)}
+    by_key = {order.key: number for number, order in kept_rows.orders("a")}
     assert by_key[GARBAGE[0]] == kept(GARBAGE, Stage.QUARANTINED).partition
 
 
