@@ -124,18 +124,16 @@ class Cases:
 
     def _close(self, case: Case) -> None:
         self._held.discard(case.key)
+        self._known.suspects.discard(case.key)
         del self.open[case.key]
 
     def failed(self, case: Case, failure: Failure, now: Now) -> None:
         """A try of a case failed."""
         known = self._known
-        case.trying = False
+        case.trying, case.checked = False, False
         if case.stage is Stage.DONE:
             return  # it was stored by another way in the meantime
         said = known.last_word(case.key)
-        if said is not None and said.word is Word.STORED:
-            self.stored(case, now)  # within an incarnation `stored` is for ever: this was a duplicate
-            return
         if case.kind is None:
             case.since_us = said.since_us if said else now.unix_us
         if case.kind is not failure.kind:
@@ -145,6 +143,12 @@ class Cases:
             known.book.crashers.add(case.key)
         case.next_try_s = now.mono_s + case.pause_s(self._known.limits)
         case.tries += 1
+        if said is not None and said.word is Word.STORED:
+            # Within an incarnation `stored` is for ever: this was a duplicate. But it may be the earlier record, which
+            # is the entry then, so what an outage took from it is given back within the grace.
+            if failure.kind is not Kind.UNAVAILABLE or (known.answers and self._past_grace(case, now)):
+                self.stored(case, now)
+            return
         if not known.answers and self._head is None:
             self._head = case.key
         self._say_failed(case)
@@ -251,9 +255,15 @@ class Cases:
         for case in list(self.open.values()):
             self.decide(case, now, neighbours)
 
-    def start(self, now: Now) -> None:
-        """Verdicts may be given from now on: says what earlier owners had not said, and decides everything."""
+    def start(self, now: Now, *, unclean: bool) -> None:
+        """Verdicts may be given from now on: says what earlier owners had not said, and decides everything. After an
+        `unclean` stop a write may have ended unseen: what is retried is suspect, what is not is looked for.
+        """
         for case in list(self.open.values()):
+            if unclean and case.stage is Stage.QUARANTINED:
+                self._look(case)
+            elif unclean and case.request is not None and case.stage is not Stage.DROPPED:
+                self._known.suspects.add(case.key)
             said = self._known.own_word(case.key)
             if said is not None and said.word is Word.STORED:
                 self.stored(case, now)
@@ -325,17 +335,20 @@ class Cases:
             if not self._known.spent:
                 return  # the answer to `Count` decides again
             verdict, name = Verdict.HALT, BUDGET_ROW
-        if verdict is Verdict.QUARANTINE and not case.checked:
+        if verdict is Verdict.QUARANTINE and (case.trying or not case.checked):
             case.due = True
-            if not case.looking:
-                case.looking = True
-                self._known.out.append(Look(case.key))
+            self._look(case)
             return
         if (verdict, name) == (case.verdict, case.row):
             if case.kind is not case.kept_kind:
                 self._keep(case)
             return
         self._enter(case, verdict, name, evidence, now)
+
+    def _look(self, case: Case) -> None:
+        if not case.looking and not case.trying:
+            case.looking = True
+            self._known.out.append(Look(case.key))
 
     def _admitted(self, case: Case) -> bool:
         """Whether the budget lets this case be skipped; asks to count its service when that was not done yet."""

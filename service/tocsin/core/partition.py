@@ -214,11 +214,11 @@ class Partition:
         self.known.hearing.assigned(now.mono_s)
         for key in self.known.book.orders:
             self.cases.ordered(key, now)
-        self.cases.start(now)
+        self.cases.start(now, unclean=self._unclean)
         for key in self.known.book.words:
             self._questions.ask(key, now)
         if self._unclean:
-            self.known.suspects.update(self.cases.open, self._questions)
+            self.known.suspects.update(self._questions)
 
     # Message sets -----------------------------------------------------------------------------------------------
 

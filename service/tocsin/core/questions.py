@@ -82,6 +82,7 @@ class Questions:
         for key in keys:
             if key in self._open:
                 self._open.discard(key)
+                self._known.suspects.discard(key)
                 self._cases.say_stored(key, now)
 
     def tick(self) -> None:

@@ -36,7 +36,7 @@ from tocsin.core.statements import (
     encode_statement,
 )
 
-__all__ = ["LIMITS", "Node", "World", "request"]
+__all__ = ["LIMITS", "Node", "World", "request", "settle", "started"]
 
 LIMITS = Limits(
     grace_s=4.0,
@@ -50,6 +50,20 @@ LIMITS = Limits(
 )
 SETTLE_S = 40.0
 """Longer than every limit above, with the retries of what was set aside."""
+
+
+def started(regions: str = "ab", *, seed: int = 0) -> "World":
+    """Regions that have heard each other."""
+    world = World(regions, seed=seed)
+    world.run(3.0)
+    return world
+
+
+def settle(world: "World", *, stores: bool = True) -> None:
+    """Heals all faults (of the stores too, unless said otherwise), lets it be quiet, and checks for agreement."""
+    world.heal(stores=stores)
+    world.settle()
+    world.check_agreement()
 
 
 class World:

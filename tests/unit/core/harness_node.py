@@ -65,7 +65,11 @@ class Node:
         self.said: list[Said] = []
         """All words said, by all lives."""
         self.beats = 0
+        self.ledger_delay_s = 0.0
+        """How much longer than usual our own ledger takes to acknowledge."""
         self.alarms: list[Alarm] = []
+        self.seen: dict[str, int] = {}
+        """Services of the requests taken, by all lives."""
         self.story: list[tuple[float, str]] = []
         self._peers = tuple(name for name in world.names if name != me.region)
         self._sources = ("requests", *(f"{peer}.requests" for peer in self._peers))
@@ -134,6 +138,11 @@ class Node:
         self._unchecked = {name: [] for name in self._sources}
         self._known_end = dict.fromkeys(self._sources, 0)
         self.start()
+
+    @property
+    def lives(self) -> int:
+        """How many processes there were."""
+        return self._epoch
 
     @property
     def is_halted(self) -> bool:
@@ -300,14 +309,15 @@ class Node:
                 self._append()
             self._step(Acknowledged(say.statements))
 
-        self.world.later(self.world.latency_s(), applied)
+        self.world.later(self.world.latency_s() + self.ledger_delay_s, applied)
 
     def _count(self, service: str) -> None:
         store, machine = self.store, self.machine
         if store.silent or machine is None:
             self._guarded(TICK_S, lambda: self._count(service))
             return
-        store.budget = store.budget.count(service, machine.seen, services_max=self.world.limits.budget_services)
+        self.seen.update(machine.seen)
+        store.budget = store.budget.count(service, self.seen, services_max=self.world.limits.budget_services)
         self.say_budget()
 
     def say_budget(self) -> None:
@@ -324,8 +334,9 @@ class Node:
         for source in self._unchecked:
             unchecked = self._unchecked[source]
             records = self.world.topics[self.me.region][source].records
-            unchecked += range(self._known_end[source], len(records))
-            self._known_end[source] = len(records)
+            end = max(self._known_end[source], min(machine.sources.position(source), len(records)))
+            unchecked += range(self._known_end[source], end)
+            self._known_end[source] = end
             runs = machine.sources.runs(source)
             done = [offset for offset in unchecked if offset in runs]
             if done:

@@ -13,10 +13,15 @@ from tocsin.core.requests import Request
 
 REQUESTS = [request(n, service=f"service-{n % 4}", region="ab"[n % 2]) for n in range(12)]
 
+COPIED, BROKEN = REQUESTS[:4], REQUESTS[4:]
+"""Copies that differ in what intake added are made of the first, rules on keys of the rest: a store that refuses the
+earlier copy after it took the later one keeps the later, which no word in the ledger can tell.
+"""
+
 
 def an_earlier_copy(world: World) -> Request:
     """A client retried: the same request, received by another region at another time."""
-    one = world.rng.choice(REQUESTS)
+    one = world.rng.choice(COPIED)
     return one._replace(received_us=one.received_us - world.rng.randrange(3), region=world.rng.choice(world.names))
 
 
@@ -29,21 +34,21 @@ def accept_a_copy(world: World) -> None:
 
 
 def refuse_somewhere(world: World) -> None:
-    world[world.rng.choice(world.names)].store.refuses.add(world.rng.choice(REQUESTS).key)
+    world[world.rng.choice(world.names)].store.refuses.add(world.rng.choice(BROKEN).key)
 
 
 def refuse_everywhere(world: World) -> None:
-    key = world.rng.choice(REQUESTS).key
+    key = world.rng.choice(BROKEN).key
     for region in world.names:
         world[region].store.refuses.add(key)
 
 
 def time_out_somewhere(world: World) -> None:
-    world[world.rng.choice(world.names)].store.times_out.add(world.rng.choice(REQUESTS).key)
+    world[world.rng.choice(world.names)].store.times_out.add(world.rng.choice(BROKEN).key)
 
 
 def crash_somewhere(world: World) -> None:
-    world[world.rng.choice(world.names)].store.crashes.add(world.rng.choice(REQUESTS).key)
+    world[world.rng.choice(world.names)].store.crashes.add(world.rng.choice(BROKEN).key)
 
 
 def silence_somewhere(world: World) -> None:
