@@ -26,6 +26,7 @@ ALLOWED = {
     "struct",
     "tocsin.core",
     "typing",
+    "urllib.parse",
 }
 CLOCK_READS = {"now", "utcnow", "today"}
 # Ways to reach a module without an import statement, and the doors that need no import at all.

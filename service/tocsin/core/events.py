@@ -7,19 +7,22 @@ out of a log, so that a rejection there is a fault of ours or of a foreign produ
 the event as canonical JSON (keys sorted, no spaces) without its routing key, which is a secret and has done its work,
 and with its dedup key. Members that have no meaning here are kept and ignored.
 
-To add an action is to add a row to `ACTIONS`.
+To add an action is to add a row to `ACTIONS`. Those of `ALERT_ACTIONS` are what a client may ask for; a `change` is
+what comes through the door for change events. It is kept in the log under a parent of its own, `change/<id>`, so that
+it can neither open an incident nor land in one, and so that the many of a deployment spread over all partitions.
 
 Where PagerDuty's documents are silent: null and blank count as absent; a payload that comes with an acknowledge or a
 resolve is not looked into; custom details may be an object, an array or a string, since senders that put text there
 are common and a page must not be lost for its decoration.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from tocsin.core.entries import Entry
-from tocsin.core.ids import Parent, digest
+from tocsin.core.ids import Parent, digest, format_id
 from tocsin.core.json_rules import (
     Array,
     Choice,
@@ -45,6 +48,8 @@ DEDUP_KEY_LENGTH_MAX: Final = 255
 SUMMARY_LENGTH_MAX: Final = 1_024
 ROUTING_KEY_LENGTH: Final = 32
 SEVERITIES: Final = ("critical", "error", "warning", "info")
+ALERT_ACTIONS: Final = ("trigger", "acknowledge", "resolve")
+CHANGE: Final = "change"
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
@@ -62,11 +67,13 @@ class InvalidEvent(Exception):
 class TooLarge(InvalidEvent):
     """A body over the size limit."""
 
-    def __init__(self, what: str, size: str, size_max: int) -> None:
+    def __init__(
+        self, what: str, size: str, size_max: int, *, advice: str = "shorten 'payload.custom_details'"
+    ) -> None:
         super().__init__(
             "invalid event",
             "Event object is too large",
-            [f"{what} has {size} bytes, more than the {size_max} that are taken; shorten 'payload.custom_details'"],
+            [f"{what} has {size} bytes, more than the {size_max} that are taken; {advice}"],
         )
 
 
@@ -78,27 +85,33 @@ class Action(NamedTuple):
 
 
 _TEXT: Final = Text()
+_SUMMARY: Final = Member("summary", Text(length_max=SUMMARY_LENGTH_MAX), required=True)
+_TIMESTAMP: Final = Member("timestamp", Moment())
+DETAILS: Final = Kinds("an object, an array or a string", (dict, list, str))
+"""What custom details may be."""
 _PAYLOAD: Final = Object(
     (
-        Member("summary", Text(length_max=SUMMARY_LENGTH_MAX), required=True),
+        _SUMMARY,
         Member("source", _TEXT, required=True),
         Member("severity", Choice(SEVERITIES), required=True),
-        Member("timestamp", Moment()),
+        _TIMESTAMP,
         Member("component", _TEXT),
         Member("group", _TEXT),
         Member("class", _TEXT),
-        Member("custom_details", Kinds("an object, an array or a string", (dict, list, str))),
+        Member("custom_details", DETAILS),
     )
 )
+_CHANGE_PAYLOAD: Final = Object((_SUMMARY, Member("source", _TEXT), _TIMESTAMP, Member("custom_details", DETAILS)))
 _IMAGE: Final = Object((Member("src", Link(("https://",)), required=True), Member("href", _TEXT), Member("alt", _TEXT)))
 _LINK: Final = Object((Member("href", _TEXT, required=True), Member("text", _TEXT)))
+
+_ATTACHED: Final = (Member("images", Array(_IMAGE)), Member("links", Array(_LINK)))
 
 ACTIONS: Final[dict[str, Action]] = {
     "trigger": Action(
         (
             Member("payload", _PAYLOAD, required=True),
-            Member("images", Array(_IMAGE)),
-            Member("links", Array(_LINK)),
+            *_ATTACHED,
             Member("client", _TEXT),
             Member("client_url", _TEXT),
         ),
@@ -106,8 +119,10 @@ ACTIONS: Final[dict[str, Action]] = {
     ),
     "acknowledge": Action(),
     "resolve": Action(),
+    CHANGE: Action((Member("payload", _CHANGE_PAYLOAD, required=True), *_ATTACHED)),
 }
 
+_ASKED_ACTION: Final = Member("event_action", Choice(ALERT_ACTIONS), required=True)
 _ACTION: Final = Member("event_action", Choice(tuple(ACTIONS)), required=True)
 _ROUTING_KEY: Final = Member("routing_key", Text(length=ROUTING_KEY_LENGTH), required=True)
 
@@ -119,10 +134,16 @@ def _dedup_key(*, required: bool) -> Member:
 # The two doors: what a client sends has a routing key and, on a trigger, perhaps no dedup key; a request has been
 # given one.
 _AT_INTAKE: Final = {
-    name: (_ROUTING_KEY, _ACTION, _dedup_key(required=action.needs_dedup_key), *action.members)
-    for name, action in ACTIONS.items()
+    name: (
+        _ROUTING_KEY,
+        _ASKED_ACTION,
+        _dedup_key(required=ACTIONS[name].needs_dedup_key),
+        *ACTIONS[name].members,
+    )
+    for name in ALERT_ACTIONS
 }
-_AT_INTAKE_UNKNOWN: Final = (_ROUTING_KEY, _ACTION, _dedup_key(required=False))
+_AT_INTAKE_UNKNOWN: Final = (_ROUTING_KEY, _ASKED_ACTION, _dedup_key(required=False))
+_AT_CHANGE_DOOR: Final = (_ROUTING_KEY, *ACTIONS[CHANGE].members)
 _AT_CREATOR: Final = {name: (_ACTION, _dedup_key(required=True), *action.members) for name, action in ACTIONS.items()}
 _AT_CREATOR_UNKNOWN: Final = (_ACTION, _dedup_key(required=True))
 
@@ -131,13 +152,41 @@ def parse_event(body: bytes) -> dict[str, Any]:
     """The event of a client's body. Raises `InvalidEvent` with all that is wrong with it, `TooLarge` by its size."""
     if len(body) > EVENT_BYTES_MAX:
         raise TooLarge("the body", str(len(body)), EVENT_BYTES_MAX)
-    return _checked(body, _AT_INTAKE, _AT_INTAKE_UNKNOWN)
+    return checked(body, _AT_INTAKE, _AT_INTAKE_UNKNOWN)
+
+
+def parse_change_event(body: bytes) -> dict[str, Any]:
+    """The event of a change event's body. Raises as `parse_event` does.
+
+    What it is, and under which key it is kept, is decided here: members of these names that a client sent mean nothing.
+    """
+    if len(body) > EVENT_BYTES_MAX:
+        raise TooLarge("the body", str(len(body)), EVENT_BYTES_MAX)
+    return {**checked(body, {}, _AT_CHANGE_DOOR), "event_action": CHANGE, "dedup_key": None}
+
+
+def checked_event(event: dict[str, Any]) -> dict[str, Any]:
+    """An event that was translated from another dialect, judged as if a client had sent it. Raises `InvalidEvent`."""
+    return checked(_ENCODER.encode(event), _AT_INTAKE, _AT_INTAKE_UNKNOWN)
 
 
 def given_dedup_key(event: dict[str, Any]) -> str | None:
     """The dedup key of a valid event, None when the client gave none."""
     key = event.get("dedup_key")
     return None if is_absent(key) else key
+
+
+def change_dedup_key(temporal_id: int) -> str:
+    """The key that a change event is kept under."""
+    return f"{CHANGE}/{format_id(temporal_id)}"
+
+
+def derived_dedup_key(event: dict[str, Any], temporal_id: int) -> str:
+    """The key of a valid event that came with an id of the client's and without a dedup key.
+
+    Whoever sends the same event with the same id again must get the same request, so the key follows from the two.
+    """
+    return digest(temporal_id.to_bytes(8, "big"), request_body(event, "")).hex()
 
 
 def request_body(event: dict[str, Any], dedup_key: str) -> bytes:
@@ -160,13 +209,19 @@ def entry_of(request: Request) -> Entry:
     body = request.body
     if len(body) > REQUEST_BYTES_MAX:
         raise TooLarge("the request", str(len(body)), REQUEST_BYTES_MAX)
-    event = _checked(body, _AT_CREATOR, _AT_CREATOR_UNKNOWN)
+    event = checked(body, _AT_CREATOR, _AT_CREATOR_UNKNOWN)
     if event["dedup_key"] != request.key.parent.dedup_key:
         raise _invalid(["'dedup_key' is not that of the request's parent"])
     return Entry(request.key, request.received_us, request.region, request.schema, event["event_action"], body)
 
 
-def _checked(body: bytes, doors: dict[str, tuple[Member, ...]], unknown: tuple[Member, ...]) -> dict[str, Any]:
+def checked(
+    body: bytes, doors: Mapping[str, tuple[Member, ...]], otherwise: tuple[Member, ...], by: str = "event_action"
+) -> dict[str, Any]:
+    """The object of a JSON body, once its members are what they must be. Raises `InvalidEvent` with all its flaws.
+
+    The value of the member named `by` says which members of `doors` hold; `otherwise` hold for any other value.
+    """
     try:
         event, errors = decode(body)
     except NotJson as error:
@@ -175,8 +230,8 @@ def _checked(body: bytes, doors: dict[str, tuple[Member, ...]], unknown: tuple[M
         ) from error
     if type(event) is not dict:
         raise _invalid(errors or ["the body must be a JSON object"])
-    action = event.get("event_action")
-    check_members(event, doors.get(action, unknown) if type(action) is str else unknown, "", errors)
+    kind = event.get(by)
+    check_members(event, doors.get(kind, otherwise) if type(kind) is str else otherwise, "", errors)
     if errors:
         raise _invalid(errors)
     return event
