@@ -15,13 +15,15 @@ from tocsin.core.ids import parse_printed
 from tocsin.core.kept import Kept
 from tocsin.core.limits import Limits
 from tocsin.engines.errors import EngineError
-from tocsin.engines.faults import Fault, FaultSwitch, Rule
+from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch, Rule
 from tocsin.engines.store import Store
 from tocsin.ops.demo.player import LANES, Accepted, Event, Player
 from tocsin.ops.supervisor import LocalSet
 
 WAIT_S_MAX: Final = 40.0
 POLL_S: Final = 0.1
+NOTICE_S: Final = 4 * CHECK_EVERY_S
+"""After this every process acts by the rules that were set."""
 BAD_SERVICE: Final = "legacy-monitor"
 """The service of every bad request: the budget counts services, and one bad service is no bad release."""
 BURST: Final = 300
@@ -85,6 +87,7 @@ class Stage:
 
     async def send(self, region: str, *, of: str = "", first: bool = False) -> None:
         """Sends the scenario's request to a region, among good neighbours of every service, or before them."""
+        await asyncio.sleep(NOTICE_S)
         good = self._good_events(region, of)
         place = 0 if first else len(good) // 2
         for event in good[:place]:
