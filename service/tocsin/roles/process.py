@@ -28,7 +28,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 import uvicorn
 import uvloop
@@ -106,28 +106,21 @@ def run(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> None:
 
 
 async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> None:
-    stopping = asyncio.Event()
     place = frame.listening
-    with _stop_signals(stopping), bind(place.host, place.admin_port) as admin, contextlib.ExitStack() as more:
-        sockets = [admin]
-        if isinstance(place, ServerPlace):
-            sockets.append(more.enter_context(bind(place.host, place.port)))
-        async with opened as service, asyncio.TaskGroup() as group:
-            health = Health(frame.role, service.unready, stopping, frame.meters)
-            servers = [HttpServer(health, admin)]
+    with _Stop() as stop, contextlib.ExitStack() as sockets:
+        ports = [place.admin_port, *([place.port] if isinstance(place, ServerPlace) else [])]
+        bound = [sockets.enter_context(bind(place.host, port)) for port in ports]
+        async with opened as service:
+            apps: list[App] = [Health(frame.role, service.unready, stop.wanted, frame.meters)]
             if service.app is not None:
-                servers.append(HttpServer(service.app, sockets[-1]))
-            for server in servers:
-                group.create_task(server.serve_socket())
-                await server.listens.wait()
-            _announce(frame, sockets)
-            try:
-                await service.run(stopping)
-            finally:
-                # Clients' requests end before `opened` closes the engines under them: the group waits for both.
-                stopping.set()
-                for server in servers:
-                    server.should_exit = True
+                apps.append(service.app)
+            # Servers end before `opened` closes the engines that requests under way still need.
+            async with _served([HttpServer(app, port) for app, port in zip(apps, bound, strict=True)]):
+                _announce(frame, bound)
+                try:
+                    await service.run(stop.wanted)
+                finally:
+                    stop.begin("the end of its work")
     _log.info("stopped", extra={"action": "stopped"})
 
 
@@ -138,24 +131,45 @@ def _announce(frame: Frame, sockets: list[socket.socket]) -> None:
     _log.info("listening", extra={"action": "listening", "url": urls[0] if urls else None, "admin_url": admin_url})
 
 
-@contextlib.contextmanager
-def _stop_signals(stopping: asyncio.Event) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    deadline = threading.Timer(STOP_S_MAX, _give_up)
-    deadline.daemon = True
+class _Stop:
+    """The wish to stop: by a signal, or because the work ended. From then on time is limited."""
 
-    def stop(name: str) -> None:
-        if not stopping.is_set():
-            _log.info("stopping on %s", name, extra={"action": "stopping"})
-            stopping.set()
-            deadline.start()
+    def __init__(self) -> None:
+        self.wanted = asyncio.Event()
+        self._deadline = threading.Timer(STOP_S_MAX, _give_up)
+        self._deadline.daemon = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number.name)
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.begin, number.name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._deadline.cancel()
+
+    def begin(self, why: str) -> None:
+        """Begins to stop, the first time."""
+        if not self.wanted.is_set():
+            _log.info("stopping on %s", why, extra={"action": "stopping"})
+            self.wanted.set()
+            self._deadline.start()
+
+
+@contextlib.asynccontextmanager
+async def _served(servers: list["HttpServer"]) -> AsyncIterator[None]:
+    """Serves while the body runs. However that ends, the servers end in good order: a listening socket that is merely
+    dropped holds up the end of the event loop.
+    """
+    tasks = []
     try:
+        for server in servers:
+            tasks.append(asyncio.create_task(server.serve_socket()))
+            await server.listens.wait()
         yield
     finally:
-        deadline.cancel()
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(*tasks)
 
 
 def _give_up() -> NoReturn:
@@ -239,9 +253,11 @@ class HttpServer(uvicorn.Server):
         await self.serve(sockets=[self._bound])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As the base class does, and says when it is done."""
-        await super().startup(sockets)
-        self.listens.set()
+        """As the base class does, and says when it is done; if it failed, `serve_socket` raises why."""
+        try:
+            await super().startup(sockets)
+        finally:
+            self.listens.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
