@@ -99,6 +99,11 @@ def show_fields(fields: Row, *, as_json: bool) -> None:
         _table([], [[name, str(value)] for name, value in fields.items()])
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 request`, `1,024 requests`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def clean(text: str) -> str:
     """The text with control characters spelt out."""
     return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)

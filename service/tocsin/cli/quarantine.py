@@ -129,8 +129,10 @@ async def _show(settings: Settings, printed: str, *, as_json: bool) -> None:
         return
     for one in found:
         body = one.pop("body")
-        times = {"received": when(now_us())(one.pop("received_us"))} if one["received_us"] else {}
-        output.show_fields({**one, "where": _spell(one["where"])} | times, as_json=False)
+        received_us = one.pop("received_us")
+        times = {"received": when(now_us())(received_us)} if received_us is not None else {}
+        fields = {name: value for name, value in one.items() if value not in (None, "")}
+        output.show_fields(fields | {"where": _spell(one["where"])} | times, as_json=False)
         text = body if isinstance(body, str) else json.dumps(body, indent=2, ensure_ascii=False)
         typer.echo("\n" + "\n".join(output.clean(line) for line in text.splitlines()))
 
@@ -277,7 +279,9 @@ async def _order(
             names = [key.printed for key in list(chosen)[:NAMED_MAX]]
             more = f" and {len(chosen) - NAMED_MAX:,} more" if len(chosen) > NAMED_MAX else ""
             services = sorted({key.parent.service or "(undecodable)" for key in chosen})
-            deed = f"{verb} {len(chosen):,} requests in every region: {', '.join(names)}{more}; services: "
+            deed = (
+                f"{verb} {output.counted(len(chosen), 'request')} in every region: {', '.join(names)}{more}; services: "
+            )
             output.confirm(deed + ", ".join(services[:NAMED_MAX]), undo=order.undo, yes=order.yes)
             orders: dict[int, list[RequestOrder]] = defaultdict(list)
             who = speaker(order.why)
@@ -291,7 +295,7 @@ async def _order(
         typer.echo(f"nothing to {verb}")
     else:
         typer.echo(
-            f"said {order.word} of {len(chosen):,} requests in the ledger of region {region}; the mirrors carry it on. "
+            f"said {order.word} of {output.counted(len(chosen), 'request')} in the ledger of region {region}; the mirrors carry it on. "
             f"`tocsin ledger explain {next(iter(chosen)).printed}` shows what comes of it"
         )
 
@@ -339,7 +343,8 @@ async def _release(settings: Settings, name: str, *, yes: bool, as_json: bool) -
     finally:
         await place.close()
     if before.spent or before.counted:
-        counted = f"{len(before.counted)} services counted: {', '.join(before.counted) or 'none'}"
+        names = documents.services_counted(before)
+        counted = f"{output.counted(len(names), 'service')} counted: {', '.join(names) or 'none'}"
         deed = f"release the budget of region {name} ({'spent' if before.spent else 'not spent'}; {counted})"
         output.confirm(deed, undo="it cannot be undone: the budget is whole again, and is counted anew", yes=yes)
         store = open_store(region, region.serving_stack, settings)

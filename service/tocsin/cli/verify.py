@@ -117,14 +117,14 @@ def _conclusion(report: Report) -> str:
         until = output.utc(report.complete_until_us / 1e6) if report.complete_until_us else "never yet"
         scope = f"what was received before {until} (the common complete-until) compared strictly"
     if report.pending:
-        scope += f"; {report.pending:,} rows are on their way"
+        scope += f"; {output.counted(report.pending, 'row')} still on the way"
     match report.outcome:
         case Outcome.EQUAL:
             return f"equal: {scope}"
         case Outcome.DIFFERENT:
             more = report.differing - len(report.differences)
             rest = f" ({more:,} of them not shown: see --limit)" if more else ""
-            return f"different: {report.differing:,} differences{rest}; {scope}"
+            return f"different: {output.counted(report.differing, 'difference')}{rest}; {scope}"
         case Outcome.INCONCLUSIVE:
             why = "a store could not be read" if report.unread else "there was nothing that could be compared"
             return f"inconclusive: {why}; {scope}"

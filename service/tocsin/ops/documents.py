@@ -33,6 +33,11 @@ async def budget(store: Store) -> Budget:
     return Budget.decode(document.value) if document else Budget()
 
 
+def services_counted(budget: Budget) -> list[str]:
+    """The services that a budget has counted, by name; records that nobody can decode count as one."""
+    return [service or "(undecodable)" for service in budget.counted]
+
+
 async def release_budget(store: Store) -> Budget:
     """Makes the budget whole again; returns it as it was before.
 

@@ -29,7 +29,7 @@ class Pace:
     arrival_per_s: float
     done_per_s: float
     spare_per_s: float | None
-    """Done less arrived; None when nothing was waiting, so nothing shows what more could have been done."""
+    """Done less arrived; None when nothing waited all the time, so nothing shows what more could have been done."""
     recover_s: float | None
     """Until the backlog is gone at this pace; None when there is none, or it does not shrink."""
 
@@ -122,7 +122,7 @@ async def _read_store(
     state.drained = await documents.drained_regions(store)
     state.complete_until_us = complete_until(rows, len(state.partitions), topology.names, state.drained)
     budget = await documents.budget(store)
-    state.budget_counted, state.budget_spent = list(budget.counted), budget.spent
+    state.budget_counted, state.budget_spent = documents.services_counted(budget), budget.spent
     state.lost = [lost._asdict() for lost in await store.lost()]
     written = {status["partition"]: status for status in await documents.statuses(store)}
     for partition in state.partitions:
@@ -196,7 +196,7 @@ def pace(before: SourceState, after: SourceState, seconds: float) -> Pace | None
         return None
     arrival = (after.log_end - before.log_end) / seconds
     done = (after.done - before.done) / seconds
-    if not before.lag_records or not after.lag_records:
+    if not (before.lag_records and after.lag_records) or after.lag_s is None or after.lag_s < seconds:
         return Pace(arrival, done, None, None)
     spare = done - arrival
     return Pace(arrival, done, spare, after.lag_records / spare if spare > 0 else None)

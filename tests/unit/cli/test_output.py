@@ -54,6 +54,16 @@ def test_the_data_of_strangers_moves_no_cursor_and_is_no_markup(capsys: pytest.C
     assert capsys.readouterr().out == "title  [bold]a\\x1b[2J\\n\\u202eb\\ud800\n"
 
 
+def test_things_are_counted_in_words() -> None:
+    assert [output.counted(number, "row") for number in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
+
+
+def test_plain_columns_show_numbers_with_their_thousands_and_nothing_for_none() -> None:
+    columns = output.plain("set_aside", "name")
+    row = {"set_aside": 12_345, "name": None}
+    assert {heading: cell(row) for heading, cell in columns.items()} == {"set aside": "12,345", "name": ""}
+
+
 @pytest.mark.parametrize(
     ("at_s", "text"),
     [

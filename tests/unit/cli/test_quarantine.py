@@ -75,7 +75,7 @@ def test_a_payload_that_nobody_can_decode_is_shown_as_the_bytes_that_it_is(run: 
 def test_a_redrive_is_a_word_in_the_ledger_of_one_region(run: Run, kept_rows: Premises) -> None:
     result = run("quarantine", "redrive", BAD.key.printed, "--why", "store mended", "--yes")
     assert result.exit_code == 0
-    assert "will do: redrive 1 requests in every region" in result.stderr
+    assert "will do: redrive 1 request in every region" in result.stderr
     [(number, order)] = kept_rows.orders("a")
     assert (number, order.key, order.number, order.word) == (partition(BAD.key), BAD.key, 1, PersonWord.REDRIVE)
     assert order.why == "store mended"

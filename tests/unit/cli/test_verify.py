@@ -43,7 +43,7 @@ def test_a_byte_changed_by_hand_ends_with_1_and_is_named(run: Run, filled: Premi
     assert result.exit_code == 1
     [line] = [line for line in result.stdout.splitlines() if ONE.key.printed in line]
     assert line.split()[:4] == ["b", "entry", ONE.key.printed, "body"]
-    assert "different: 1 differences" in result.stdout
+    assert "different: 1 difference;" in result.stdout
     [difference] = json.loads(run("verify", "--json").stdout)["differences"]
     assert (difference["region"], difference["key"], difference["field"]) == ("b", ONE.key.printed, "body")
 
