@@ -76,6 +76,7 @@ class Creator:
             async with asyncio.TaskGroup() as group:
                 caring = group.create_task(self._care.run())
                 serving = [group.create_task(self._serve(n, claims.get(n), stopping)) for n in sorted(self._unseen)]
+                await stopping.wait()  # also when all are refused: then it is there to say so
                 await asyncio.wait(serving)
                 caring.cancel()
         finally:

@@ -316,7 +316,7 @@ class Owner:
                     offset,
                     records_max=LEDGER_RECORDS_MAX,
                     bytes_max=FETCH_BYTES_MAX,
-                    wait_s=FETCH_WAIT_S if offset >= end else 0.0,
+                    wait_s=FETCH_WAIT_S if name in self._read_to_end else 0.0,
                 )
             except EngineError as error:
                 _log.warning("ledger read failed: %s", error, extra={"action": "ledger_read_failed", "topic": topic})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.unit.roles.requests_made import request
+from tests.requests_made import request
 from tocsin.core.failures import Kind
 from tocsin.core.requests import encode_request
 from tocsin.core.statements import Payload, Replica, Said, Statement, Unknown, Word, decode_statement

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.unit.roles.requests_made import invalid_request, request
+from tests.requests_made import invalid_request, request
 from tocsin.core.entries import Entry
 from tocsin.core.events import entry_of
 from tocsin.core.failures import Kind
