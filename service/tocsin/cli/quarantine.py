@@ -295,8 +295,8 @@ async def _order(
         typer.echo(f"nothing to {verb}")
     else:
         typer.echo(
-            f"said {order.word} of {output.counted(len(chosen), 'request')} in the ledger of region {region}; the mirrors carry it on. "
-            f"`tocsin ledger explain {next(iter(chosen)).printed}` shows what comes of it"
+            f"said {order.word} of {output.counted(len(chosen), 'request')} in the ledger of region {region}; "
+            f"the mirrors carry it on. `tocsin ledger explain {next(iter(chosen)).printed}` shows what comes of it"
         )
 
 
