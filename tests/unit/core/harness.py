@@ -87,6 +87,8 @@ class World:
         self.nodes: dict[Replica, Node] = {}
         self.restarting = True
         """Whether what was killed comes back by itself."""
+        self.compacting: bool | None = None
+        """Whether who reads a ledger from its start finds it compacted; None: by chance."""
         self._latency_s = latency_s
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._events = 0

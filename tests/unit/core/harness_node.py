@@ -66,7 +66,7 @@ class Node:
         """All words said, by all lives."""
         self.beats = 0
         self.ledger_delay_s = 0.0
-        """How much longer than usual our own ledger takes to acknowledge."""
+        """How much longer than usual our ledgers take to acknowledge, or to be read from the start."""
         self.alarms: list[Alarm] = []
         self.seen: dict[str, int] = {}
         """Services of the requests taken, by all lives."""
@@ -106,7 +106,7 @@ class Node:
         self._fetching.clear()
         self._read = {name: 0 for name in world.topics[self.me.region] if name.endswith("ledger")}
         self._ends = {name: len(world.topics[self.me.region][name].records) for name in self._read}
-        self._guarded(world.latency_s(), self._read_book)
+        self._guarded(world.latency_s() + self.ledger_delay_s, self._read_book)
         self._guarded(TICK_S, self._tick)
 
     def kill(self) -> None:
@@ -186,7 +186,8 @@ class Node:
         names = world.rng.sample(sorted(self._read), len(self._read))
         for name in names:
             topic = world.topics[self.me.region][name]
-            records = topic.compacted() if world.rng.random() < 0.5 else topic.records
+            compacting = world.rng.random() < 0.5 if world.compacting is None else world.compacting
+            records = topic.compacted() if compacting else topic.records
             self._read[name] = len(topic.records)
             self._step(LedgerRead([decode_statement(r.key, r.value) for r in records], at_end=name == names[-1]))
 

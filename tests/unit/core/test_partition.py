@@ -4,9 +4,10 @@ Every scenario ends healed and quiet, and is then checked for agreement.
 """
 
 from tests.unit.core.harness import World, request, settle, started
+from tocsin.core.effects import SetFetched, Write
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import Stage
-from tocsin.core.requests import encode_request
+from tocsin.core.requests import decode_records, encode_request
 
 GOOD = [request(n) for n in range(10)]
 BAD = request(99)
@@ -121,12 +122,29 @@ def test_a_hundred_thousand_messages_above_one_held_request_are_one_run() -> Non
 
 
 def test_a_stop_ends_although_held_requests_are_retried_for_ever() -> None:
-    world = started()
+    world = World(latency_s=(0.3, 0.9))
     world["b"].store.refuses |= {request(n).key for n in range(8)}
     world.accept("a", *GOOD)
     world.until(lambda: world["b"].is_halted)
     world["b"].stop()
     assert all(row.clean for row in world["b"].store.progress())
+    settle(world)
+
+
+def test_a_set_that_arrives_after_the_halt_is_fetched_again() -> None:
+    world = started()
+    world["b"].store.refuses.add(BAD.key)
+    world.accept("a", BAD)
+    world.until(lambda: world["b"].is_halted)
+    machine = world["b"].machine
+    assert machine is not None
+    late = [encode_request(one) for one in GOOD]
+    position = machine.sources.position("a.requests")
+    offsets = list(range(position, position + len(late)))
+    fetched = SetFetched("a.requests", position, offsets, late, decode_records(late), offsets[-1] + 1, 0)
+    assert not any(isinstance(effect, Write) for effect in machine.step(fetched, world.now))
+    assert machine.sources.position("a.requests") == position
+    world.accept("a", *GOOD)
     settle(world)
 
 
@@ -179,7 +197,8 @@ def test_a_retry_that_kills_the_process_kills_it_once() -> None:
 
 
 def test_what_was_called_crashed_once_is_never_tried_in_process_again() -> None:
-    world = started(seed=3)
+    world = started()
+    world.compacting = True
     world["b"].store.crashes.add(BAD.key)
     world.accept("a", BAD)
     world.until(lambda: world["b"].words(BAD.key) == ["crashed"])

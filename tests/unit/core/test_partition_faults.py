@@ -3,9 +3,11 @@
 Every scenario ends healed and quiet, and is then checked for agreement.
 """
 
+from dataclasses import replace
+
 import pytest
 
-from tests.unit.core.harness import request, settle, started
+from tests.unit.core.harness import LIMITS, World, request, settle, started
 from tocsin.core import requests as request_codec
 from tocsin.core.requests import Record
 
@@ -208,6 +210,22 @@ def test_a_refused_request_is_set_aside_while_a_mirror_is_cut_and_agreed_on_afte
     assert world.outcomes(BAD.key) == {"a": "quarantined", "b": "quarantined"}
 
 
+def test_what_halts_us_after_it_was_set_aside_is_retried_at_the_pace_of_what_is_held() -> None:
+    world = World(limits=replace(LIMITS, aside_retry_first_s=100.0, aside_retry_max_s=100.0))
+    world.run(3.0)
+    world.cut("b", "a")
+    world["a"].store.refuses.add(BAD.key)
+    world.accept("b", BAD)
+    world.accept("a", BAD)
+    world.run(world.limits.answer_deadline_s + 5.0)
+    assert world["a"].store.outcome(BAD.key) == "set_aside"
+    world.heal(stores=False)
+    world.until(lambda: world["a"].is_halted, limit_s=10.0)
+    world["a"].store.heal()
+    world.until(lambda: not world["a"].is_halted, limit_s=2 * world.limits.retry_max_s)
+    settle(world)
+
+
 def test_a_deaf_peer_cannot_be_asked_though_its_heartbeats_arrive() -> None:
     world = started()
     world.cut("a", "b")
@@ -246,9 +264,10 @@ def test_a_restart_forgets_no_halt_even_after_a_long_time_away() -> None:
     world.until(lambda: world["b"].is_halted)
     world["b"].stop()
     world.run(60.0)
+    world["b"].ledger_delay_s = 2 * world.limits.ask_limit_s  # the ledger is long
     world["b"].start()
     assert world["b"].is_halted
-    world.run(10.0)
+    world.run(2 * world["b"].ledger_delay_s)
     assert world["b"].is_halted
     assert "SET_ASIDE" not in world["b"].decisions(BAD.key)
     settle(world)

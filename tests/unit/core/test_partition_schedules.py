@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.core.harness import World, request
 from tocsin.core.requests import Request
+from tocsin.core.statements import PersonWord
 
 REQUESTS = [request(n, service=f"service-{n % 4}", region="ab"[n % 2]) for n in range(12)]
 
@@ -93,6 +94,24 @@ def restart_one(world: World) -> None:
         node.restart()
 
 
+def lose_a_store(world: World) -> None:
+    node = world[world.rng.choice(world.names)]
+    if node.machine is not None and not node.store.silent:
+        node.kill()
+        node.lose_store()
+
+
+def order_something(world: World) -> None:
+    word = world.rng.choice([PersonWord.DROPPED, PersonWord.REDRIVE])
+    world.order(world.rng.choice(REQUESTS).key, world.rng.randrange(1, 6), word, region=world.rng.choice(world.names))
+
+
+def drain_or_join(world: World) -> None:
+    word = world.rng.choice([PersonWord.DRAINED, PersonWord.JOINED])
+    number = int(world.now_s * 1000)
+    world.order_region(world.rng.choice(world.names), number, word, region=world.rng.choice(world.names))
+
+
 FAULTS: list[Callable[[World], None]] = [
     accept_some,
     accept_some,
@@ -111,6 +130,9 @@ FAULTS: list[Callable[[World], None]] = [
     repeat_on_a_link,
     kill_one,
     restart_one,
+    lose_a_store,
+    order_something,
+    drain_or_join,
 ]
 
 
@@ -121,6 +143,8 @@ def run(seed: int, regions: str) -> World:
         world.rng.choice(FAULTS)(world)
         world.run(world.rng.choice([0.0, 0.02, 0.1, 1.0, 6.0]))
     world.heal()
+    for region in world.names:
+        world.order_region(region, 1_000_000, PersonWord.JOINED)
     world.settle()
     return world
 

@@ -7,10 +7,10 @@ import pytest
 
 from tests.unit.core.harness import World, request, settle, started
 from tocsin.core import requests as request_codec
-from tocsin.core.effects import LedgerRead
+from tocsin.core.effects import LedgerRead, Look
 from tocsin.core.kept import Stage
 from tocsin.core.requests import encode_request
-from tocsin.core.statements import PersonWord, Promoted, Replica
+from tocsin.core.statements import PersonWord, Promoted, Replica, Said, Word
 
 GOOD = [request(n) for n in range(10)]
 BAD = request(99)
@@ -72,9 +72,22 @@ def test_nothing_is_quarantined_while_a_write_of_it_is_under_way() -> None:
     assert machine is not None
     world.until(lambda: BAD.key in machine.cases.open and machine.cases.open[BAD.key].trying)
     world["a"].store.heal()
-    machine.step(LedgerRead([world["b"].said[-1]]), world.now)
+    effects = machine.step(LedgerRead([world["b"].said[-1]]), world.now)
+    assert not any(isinstance(effect, Look) for effect in effects), "what it would see is about to change"
     assert machine.cases.open[BAD.key].stage is Stage.HELD
     world.until(lambda: world["a"].store.outcome(BAD.key) == "stored")
+    settle(world)
+
+
+def test_a_stored_that_was_said_but_not_kept_is_found_in_the_ledger_at_the_start() -> None:
+    world = quarantined()
+    world["a"].stop()
+    world["a"].store.heal()
+    world["a"].store.write([BAD], alone=False)
+    world.say("a", Said(BAD.key, Replica("a", "blue"), Word.STORED, 1, 2, 0))
+    world["a"].start()
+    world.run(3.0)
+    assert world["a"].store.kept[BAD.key].stage is Stage.DONE
     settle(world)
 
 
