@@ -1,0 +1,151 @@
+"""`tocsin up` for real: both regions, an event in at one side and out at the other, a kill, and a clean end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+START_S_MAX = 30.0
+SEEN_S_MAX = 15.0
+STOP_S_MAX = 20.0
+T = TypeVar("T")
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    return os.environ | {"TOCSIN_DATA_DIR": str(tmp_path / "data"), "TOCSIN_UP_FILE": str(tmp_path / "up.json")}
+
+
+@pytest.fixture
+def up(env: dict[str, str], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    with (tmp_path / "out").open("w") as out:
+        running = subprocess.Popen(
+            [sys.executable, "-m", "tocsin", "up"], cwd=REPOSITORY, env=env, stdout=out, stderr=out, text=True
+        )
+    yield running
+    if running.poll() is None:
+        running.kill()
+    running.wait()
+
+
+def until(what: str, look: Callable[[], T | None], within_s: float) -> T:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"{what}: not within {within_s:.0f} s")
+
+
+def children_of(parent: int) -> dict[int, list[str]]:
+    """Pid to command line, of all that the process started and that these started."""
+    found: dict[int, list[str]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, above = stat.read_text().rpartition(")")[2].split()[:2]
+            words = stat.with_name("cmdline").read_bytes().decode().split("\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(above) == parent and state != "Z":
+            pid = int(stat.parent.name)
+            found |= {pid: words} | children_of(pid)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+class Client:
+    """A client of both regions."""
+
+    def __init__(self, http: httpx2.Client, published: dict[str, Any]) -> None:
+        self._regions = {region["name"]: region for region in published["regions"]}
+        self._key = published["routing_key"]
+        self._http = http
+        http.headers["Authorization"] = f"Token token={published['token']}"
+
+    def send(self, region: str, dedup_key: str) -> str:
+        event = {
+            "routing_key": self._key,
+            "event_action": "trigger",
+            "dedup_key": dedup_key,
+            "payload": {"summary": f"{dedup_key} is down", "source": "test", "severity": "critical"},
+        }
+        answer = self._http.post(f"{self._regions[region]['intake_url']}/v2/enqueue", json=event)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def read(self, region: str, id: str) -> dict[str, Any] | None:
+        answer = self._http.get(f"{self._regions[region]['query_url']}/incidents/{id}")
+        assert answer.status_code in {200, 202}, answer.text
+        assert "Tocsin-Complete-Until" in answer.headers
+        return dict(answer.json()["incident"]) if answer.status_code == 200 else None
+
+    def until_seen(self, region: str, id: str) -> dict[str, Any]:
+        return until(f"{id} in region {region}", lambda: self.read(region, id), SEEN_S_MAX)
+
+
+@pytest.fixture
+def http(caplog: pytest.LogCaptureFixture) -> Iterator[httpx2.Client]:
+    caplog.set_level("WARNING", logger="httpx2")  # a line a request would hide what failed
+    with httpx2.Client(timeout=10) as made:
+        yield made
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_events_cross_regions_survive_a_kill_and_nothing_outlives_ctrl_c(
+    up: subprocess.Popen[str], http: httpx2.Client, env: dict[str, str], tmp_path: Path
+) -> None:
+    up_file = Path(env["TOCSIN_UP_FILE"])
+    until("all is ready", lambda: up_file.exists() or up.poll() is not None, START_S_MAX)
+    assert up.poll() is None, (tmp_path / "out").read_text()
+    assert up_file.stat().st_mode & 0o077 == 0
+    client = Client(http, json.loads(up_file.read_bytes()))
+
+    first = client.send("a", "db-1")
+    incident = client.until_seen("b", first)
+    assert incident["incident_key"] == "db-1"
+
+    roles = {(words[4], words[6]): pid for pid, words in children_of(up.pid).items() if words[2:4] == ["tocsin", "run"]}
+    assert len(roles) == 8
+    os.kill(roles["creator", "b"], signal.SIGKILL)
+    sent = [client.send(region, f"db-{number}") for number, region in enumerate("ab" * 10, 2)]
+    for region in "ab":
+        for id in sent:
+            client.until_seen(region, id)
+
+    second = subprocess.run(
+        [sys.executable, "-m", "tocsin", "up"], cwd=REPOSITORY, env=env, capture_output=True, timeout=20, check=False
+    )
+    assert second.returncode == 1
+    assert f"process {up.pid} runs the regions of".encode() in second.stderr
+
+    everyone = children_of(up.pid)
+    up.send_signal(signal.SIGINT)
+    assert up.wait(STOP_S_MAX) == 0, (tmp_path / "out").read_text()
+    assert [words for pid, words in everyone.items() if is_running(pid)] == []
+    assert not up_file.exists()
+    told = (tmp_path / "out").read_text()
+    assert "creator of region b (process" in told
+    assert "was ended by SIGKILL; it is started again" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help exists on Linux alone")
+def test_nothing_outlives_a_supervisor_that_is_killed(up: subprocess.Popen[str], env: dict[str, str]) -> None:
+    until("all is ready", lambda: Path(env["TOCSIN_UP_FILE"]).exists() or up.poll() is not None, START_S_MAX)
+    everyone = children_of(up.pid)
+    assert len(everyone) >= 8
+    up.kill()
+    up.wait()
+    until("all are gone", lambda: not any(is_running(pid) for pid in everyone), 5)
