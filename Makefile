@@ -9,7 +9,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format test test-fast demo bench bench-quick clean
+.PHONY: help .venv lint format docs test test-fast demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,12 +29,15 @@ $(READY): pyproject.toml constraints.txt
 lint: $(READY) ## style, format, types and the arrows between packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict service tests $(wildcard benchmarks/*.py)
+	$(BIN)/mypy --strict service tests docs $(wildcard benchmarks/*.py)
 	$(BIN)/lint-imports
 
 format: $(READY) ## repair what can be repaired by machine
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## write the generated sections of ARCHITECTURE.md from the code
+	$(BIN)/python docs/generate.py
 
 test: $(READY) ## all tests of a pull request
 	$(BIN)/pytest tests
