@@ -264,10 +264,11 @@ def test_a_restart_forgets_no_halt_even_after_a_long_time_away() -> None:
     world.until(lambda: world["b"].is_halted)
     world["b"].stop()
     world.run(60.0)
-    world["b"].ledger_delay_s = 2 * world.limits.ask_limit_s  # the ledger is long
+    reading_s = world["b"].ledger_delay_s = 2 * world.limits.ask_limit_s  # the ledger is long
     world["b"].start()
+    world["b"].ledger_delay_s = 0.0
     assert world["b"].is_halted
-    world.run(2 * world["b"].ledger_delay_s)
+    world.run(reading_s + 10.0)
     assert world["b"].is_halted
     assert "SET_ASIDE" not in world["b"].decisions(BAD.key)
     settle(world)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.core.harness import World, request, settle, started
 from tocsin.core import requests as request_codec
-from tocsin.core.effects import LedgerRead, Look
+from tocsin.core.effects import BudgetIs, LedgerRead, Look
 from tocsin.core.kept import Stage
 from tocsin.core.requests import encode_request
 from tocsin.core.statements import PersonWord, Promoted, Replica, Said, Word
@@ -73,6 +73,7 @@ def test_nothing_is_quarantined_while_a_write_of_it_is_under_way() -> None:
     world.until(lambda: BAD.key in machine.cases.open and machine.cases.open[BAD.key].trying)
     world["a"].store.heal()
     effects = machine.step(LedgerRead([world["b"].said[-1]]), world.now)
+    effects += machine.step(BudgetIs(frozenset({BAD.key.parent.service}), spent=False), world.now)
     assert not any(isinstance(effect, Look) for effect in effects), "what it would see is about to change"
     assert machine.cases.open[BAD.key].stage is Stage.HELD
     world.until(lambda: world["a"].store.outcome(BAD.key) == "stored")
