@@ -307,7 +307,7 @@ def _ports_differ(loaded: Mapping[str, Region]) -> Iterator[Problem]:
         clashes = list(_unique(own, "used twice in this region"))
         yield from clashes
         if not clashes:
-            on_loopback += [place for place, process in own.items() if _is_loopback(process.host)]
+            on_loopback += [place for place, process in own.items() if is_loopback(process.host)]
     yield from _unique(on_loopback, "used by two regions on this machine")
 
 
@@ -335,7 +335,8 @@ def _unique(places: Iterable[tuple[str, str, object]], what: str) -> Iterator[Pr
             first[value] = (file, field)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host, as far as its name says."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -50,6 +50,8 @@ ROUTING_KEY_LENGTH: Final = 32
 SEVERITIES: Final = ("critical", "error", "warning", "info")
 ALERT_ACTIONS: Final = ("trigger", "acknowledge", "resolve")
 CHANGE: Final = "change"
+SMALLER: Final = "shorten 'payload.custom_details'"
+"""What to do about a body that is too large."""
 
 _ENCODER: Final = msgspec.json.Encoder(order="sorted")
 
@@ -67,9 +69,7 @@ class InvalidEvent(Exception):
 class TooLarge(InvalidEvent):
     """A body over the size limit."""
 
-    def __init__(
-        self, what: str, size: str, size_max: int, *, advice: str = "shorten 'payload.custom_details'"
-    ) -> None:
+    def __init__(self, what: str, size: str, size_max: int, *, advice: str = SMALLER) -> None:
         super().__init__(
             "invalid event",
             "Event object is too large",

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from tocsin.config import ConfigError, Problem, nearest, parse_yaml
 from tocsin.core.events import ROUTING_KEY_LENGTH
+from tocsin.core.rates import EVENTS_PER_MIN_MAX
 from tocsin.engines.watched import Watched
 
 
@@ -55,6 +56,8 @@ class Service(BaseModel):
     """What its incidents are to have. The fold knows no directory: an incident shows what follows from its severity."""
     ack: Ack = Ack.REGION
     when_peer_unreachable: PeerUnreachable = PeerUnreachable.REFUSE
+    events_per_min_max: Annotated[int, Field(strict=True, ge=1)] = EVENTS_PER_MIN_MAX
+    """In any 60 seconds one intake process takes no more events than this; what is above is told when to come again."""
 
 
 class Directory(Protocol):

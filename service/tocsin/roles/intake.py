@@ -8,6 +8,13 @@ the request on its in-sync replicas; any other answer leaves the event with the 
 never tried or may be recorded all the same. Since entries of one dedup key fold into one incident, sending again after
 a 503 is always safe.
 
+A client may mint the id itself and send it in `Idempotency-Key`. It names the request then, whatever its age within
+retention; when we received it stays what it is. What the client did not give follows from id and event, so the same
+event with the same id is the same request, in every region and however often it comes.
+
+Services do not get in each other's way: each has a rate of its own, and a share of what may wait for the log. Both hold
+for one process; a region with two intakes takes twice as much.
+
 An append that is not acknowledged within the mint-to-append limit is not accepted, even if it arrives later: ticks
 promise readers that whatever was accepted stands below them.
 """
@@ -15,10 +22,10 @@ promise readers that whatever was accepted stands below them.
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -27,23 +34,25 @@ from starlette.requests import ClientDisconnect
 from tocsin.core import requests
 from tocsin.core.completeness import MINT_TO_APPEND_S
 from tocsin.core.events import (
-    EVENT_BYTES_MAX,
+    CHANGE,
     InvalidEvent,
-    TooLarge,
+    change_dedup_key,
     client_digest,
+    derived_dedup_key,
     given_dedup_key,
-    parse_event,
     request_body,
 )
-from tocsin.core.ids import Minter, Parent, RequestKey, format_id, partition_of
+from tocsin.core.idempotency import HEADER, client_id
+from tocsin.core.ids import Minter, Parent, RequestKey, partition_of
+from tocsin.core.rates import EVENTS_PER_MIN_MAX, Rates
+from tocsin.core.shares import Shares
 from tocsin.engines.directory import Ack, Directory, PeerUnreachable, Service
 from tocsin.engines.errors import EngineError, Refused
 from tocsin.engines.log import Log
+from tocsin.roles.doors import DOORS, ROUTING_KEY, Accepted, Door, NoSuchService, NotTaken, TooMany, error_body
 from tocsin.roles.ticks import Ticker
 from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, admin_app, answer, make_app, read_body, serve
 from tocsin.telemetry import Counter, Gauge, Meters
-
-ACK_HEADER: Final = "Tocsin-Ack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class IntakeLimits:
     peer_append_s_max: float = 1.5
     """The same for the peers' logs, all asked at one time and before our own."""
     in_flight_max: int = 1_000
-    """Events whose append is not acknowledged yet; one more is answered 503 untried."""
+    """Events whose append is not acknowledged yet, all services together; one more is answered 503 untried."""
     retry_after_s: int = 2
     """What a 503 tells clients to wait."""
     read_s_max: float = READ_S_MAX
@@ -80,23 +89,10 @@ class IntakeParts:
     """What else keeps this intake from being ready: a drained region, a clock that is off. It takes events all the
     same.
     """
+    retention_s: float = 604_800.0
+    """How long the log keeps requests, so how old an id of a client may be."""
     limits: IntakeLimits = IntakeLimits()
     monotonic: Callable[[], float] = time.monotonic
-
-
-class NotTaken(Exception):
-    """An event that was valid and is not accepted. `may_be_recorded`: it may be in some log all the same."""
-
-    def __init__(self, reason: str, *, may_be_recorded: bool) -> None:
-        super().__init__(reason)
-        self.may_be_recorded = may_be_recorded
-
-
-class Accepted(NamedTuple):
-    """An event that the logs have, and which of them."""
-
-    key: RequestKey
-    ack: Ack
 
 
 class Intake:
@@ -106,7 +102,8 @@ class Intake:
         self._parts = parts
         self._limits = parts.limits
         self._minter = Minter()
-        self._in_flight = 0
+        self._rates = Rates()
+        self._shares = Shares(parts.limits.in_flight_max)
         self.ticker = Ticker(
             parts.log,
             parts.topic,
@@ -117,17 +114,14 @@ class Intake:
         )
 
     def app(self) -> FastAPI:
-        """The ASGI app: `POST /v2/enqueue` of PagerDuty's Events API v2."""
-        app = make_app("Tocsin intake", _error_body, self._count)
-
-        @app.post("/v2/enqueue", status_code=202)
-        async def enqueue(request: Request) -> Response:
-            return await self._enqueue(request)
-
+        """The ASGI app: all doors."""
+        app = make_app("Tocsin intake", error_body, self._count)
+        for door in DOORS:
+            app.add_api_route(door.path, self._handler(door), methods=["POST"])
         return app
 
     def _count(self, status: int) -> None:
-        if status == 202:  # noqa: PLR2004 (HTTP)
+        if status < 300:  # noqa: PLR2004 (HTTP)
             self._parts.meters.add(Counter.ACCEPTED)
         else:
             self._parts.meters.add(Counter.REFUSED, status=str(status))
@@ -138,59 +132,49 @@ class Intake:
 
     # One event, from bytes to answer -----------------------------------------------------------------------------
 
-    async def _enqueue(self, request: Request) -> Response:
-        try:
-            body = await read_body(request, bytes_max=EVENT_BYTES_MAX, read_s_max=self._limits.read_s_max)
-            event = parse_event(body)
-            accepted = await self.take(event)
-        except BodyTooLarge as error:
-            return _refusal(413, TooLarge("the body", str(error), EVENT_BYTES_MAX), {"Connection": "close"})
-        except BodyTooSlow as error:
-            return answer(408, _error_body(408, str(error)), {"Connection": "close"})
-        except ClientDisconnect:
-            return answer(400, _error_body(400, "the client went away"))  # nobody is there to read it
-        except TooLarge as error:
-            return _refusal(413, error)
-        except InvalidEvent as error:
-            return _refusal(400, error)
-        except NotTaken as error:
-            return self._unavailable(error)
-        parent = accepted.key.parent
-        return answer(
-            202,
-            {
-                "status": "success",
-                "message": "Event processed",
-                "dedup_key": parent.dedup_key,
-                "parent": str(parent),
-                "id": format_id(accepted.key.id),
-                "request": accepted.key.printed,
-            },
-            {ACK_HEADER: accepted.ack},
+    def _handler(self, door: Door) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            try:
+                body = await read_body(request, bytes_max=door.body_bytes_max, read_s_max=self._limits.read_s_max)
+                event = door.parse(body, request.path_params.get(ROUTING_KEY, ""))
+                return door.success(await self.take(event, self._given_id(request)))
+            except BodyTooLarge as error:
+                return door.unread(str(error))
+            except BodyTooSlow as error:
+                return door.slow(str(error))
+            except ClientDisconnect:
+                return answer(400, error_body(400, "the client went away"))  # nobody is there to read it
+            except InvalidEvent as error:
+                return door.invalid(error)
+            except NoSuchService:
+                return door.unknown()
+            except TooMany as error:
+                return door.too_many(error)
+            except NotTaken as error:
+                return door.unavailable(error, self._limits.retry_after_s)
+
+        return handle
+
+    def _given_id(self, request: Request) -> int | None:
+        return client_id(
+            request.headers.getlist(HEADER),
+            now_s=self._parts.clock_us() / 1_000_000,
+            retention_s=self._parts.retention_s,
         )
 
-    def _unavailable(self, error: NotTaken) -> Response:
-        if error.may_be_recorded:
-            advice = "it may be recorded or not: send it again with the same dedup key"
-        else:
-            advice = "it is not recorded: send it again, here later or to another region now"
-        body = {"status": "unavailable", "message": f"Event is not accepted; {advice}", "errors": [str(error)]}
-        return answer(503, body, {"Retry-After": str(self._limits.retry_after_s)})
+    async def take(self, event: dict[str, Any], given_id: int | None = None) -> Accepted:
+        """Makes a valid event a request and appends it. `given_id` is the client's own.
 
-    async def take(self, event: dict[str, Any]) -> Accepted:
-        """Makes a valid event a request and appends it. Raises `InvalidEvent`, `TooLarge`, `NotTaken`."""
-        service = self._parts.directory.service_of(event["routing_key"])
-        if service is None:
-            raise InvalidEvent("invalid event", "Event object is invalid", ["Invalid routing key"])
-        dedup_key = given_dedup_key(event) or self._parts.random_bytes(16).hex()
-        parent = Parent(service.id, dedup_key)
-        body = request_body(event, dedup_key)
-        with self._slot():
+        Raises `InvalidEvent`, `TooLarge`, `NoSuchService`, `TooMany`, `NotTaken`.
+        """
+        service = self._service_of(event)
+        with self._place(service):
+            self._hold_to_rate(service)
             minted_at = self._parts.monotonic()
             received_us = self._parts.clock_us()
-            temporal_id = self._minter.mint(
-                received_us // 1_000_000, int.from_bytes(self._parts.random_bytes(4), "big")
-            )
+            temporal_id = self._mint(received_us) if given_id is None else given_id
+            parent = Parent(service.id, self._dedup_key(event, temporal_id, is_given=given_id is not None))
+            body = request_body(event, parent.dedup_key)
             key = RequestKey(parent, temporal_id, client_digest(parent, body))
             request = requests.Request(key, received_us, self._parts.region, requests.SCHEMA, body)
             ack = await self._append(requests.encode_request(request), service, parent)
@@ -199,18 +183,46 @@ class Intake:
                 raise NotTaken(reason, may_be_recorded=True)
         return Accepted(key, ack)
 
+    def _mint(self, received_us: int) -> int:
+        return self._minter.mint(received_us // 1_000_000, int.from_bytes(self._parts.random_bytes(4), "big"))
+
+    def _dedup_key(self, event: dict[str, Any], temporal_id: int, *, is_given: bool) -> str:
+        if event["event_action"] == CHANGE:
+            return change_dedup_key(temporal_id)
+        given = given_dedup_key(event)
+        if given is not None:
+            return given
+        return derived_dedup_key(event, temporal_id) if is_given else self._parts.random_bytes(16).hex()
+
+    # What a service may take of this process ---------------------------------------------------------------------
+
+    def _service_of(self, event: dict[str, Any]) -> Service:
+        service = self._parts.directory.service_of(event["routing_key"])
+        if service is None:
+            wait_s = self._rates.take(None, EVENTS_PER_MIN_MAX, self._parts.monotonic())
+            if wait_s:
+                raise TooMany(f"more than {EVENTS_PER_MIN_MAX} events a minute have a key that nobody has", wait_s)
+            raise NoSuchService
+        return service
+
+    def _hold_to_rate(self, service: Service) -> None:
+        limit = service.events_per_min_max
+        wait_s = self._rates.take(service.id, limit, self._parts.monotonic())
+        if wait_s:
+            raise TooMany(f"service {service.id} may send {limit} events a minute to this intake", wait_s)
+
     @contextmanager
-    def _slot(self) -> Iterator[None]:
-        if self._in_flight >= self._limits.in_flight_max:
-            reason = f"{self._in_flight} events wait for the log of region {self._parts.region} already"
-            raise NotTaken(reason, may_be_recorded=False)
-        self._in_flight += 1
-        self._parts.meters.set(Gauge.IN_FLIGHT, self._in_flight)
+    def _place(self, service: Service) -> Iterator[None]:
+        if not self._shares.enter(service.id):
+            region = self._parts.region
+            reason = f"{self._shares.held} events wait for the log of region {region} already, too many of them from "
+            raise NotTaken(f"{reason}service {service.id}", may_be_recorded=False)
+        self._parts.meters.set(Gauge.IN_FLIGHT, self._shares.held)
         try:
             yield
         finally:
-            self._in_flight -= 1
-            self._parts.meters.set(Gauge.IN_FLIGHT, self._in_flight)
+            self._shares.leave(service.id)
+            self._parts.meters.set(Gauge.IN_FLIGHT, self._shares.held)
 
     # The logs ----------------------------------------------------------------------------------------------------
 
@@ -271,12 +283,3 @@ async def run_intake(
         group.create_task(serve(intake.app(), sock, stopping))
         group.create_task(serve(admin_app("intake", intake.unready, parts.meters), admin_sock, stopping))
         group.create_task(intake.ticker.run(stopping))
-
-
-def _refusal(status: int, error: InvalidEvent, headers: Mapping[str, str] | None = None) -> Response:
-    return answer(status, {"status": error.status, "message": error.message, "errors": error.errors}, headers)
-
-
-def _error_body(status: int, text: str) -> dict[str, Any]:
-    words = {404: "not found", 405: "method not allowed", 408: "timeout", 500: "error"}
-    return {"status": words.get(status, "invalid request"), "message": text, "errors": [text]}

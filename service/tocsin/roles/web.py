@@ -124,7 +124,9 @@ class _Outermost:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            extra = {"action": "unforeseen", "request_id": request_id, "path": scope["path"][:200]}
+            # The route's pattern, not the path: a webhook's path has its routing key in it.
+            route = getattr(scope.get("route"), "path", "none")
+            extra = {"action": "unforeseen", "request_id": request_id, "route": route}
             _log.exception("a request failed in a way that no handler foresaw", extra=extra)
             if has_begun:
                 raise

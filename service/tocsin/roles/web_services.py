@@ -12,12 +12,14 @@ from contextlib import asynccontextmanager
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.opening import open_log, open_mirrored_log, open_store
 from tocsin.engines.tokens import TokenFile
+from tocsin.roles.clocks import PeerClocks, unsynchronised
 from tocsin.roles.creator import make_topics
 from tocsin.roles.intake import Intake, IntakeParts
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.querier import Querier, QuerierParts
 from tocsin.roles.region_words import RegionWords
 from tocsin.roles.services import log_unready, run_until, topics_made, usable
+from tocsin.topology import is_loopback
 
 
 @asynccontextmanager
@@ -32,6 +34,14 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
     async with closing(*peers.values(), log):
         await usable(make_topics(log, region))
         words = RegionWords(log, region, frame.topology)
+        clocks = PeerClocks(log, {peer.name: peer.requests for peer in region.peers}, _now_us)
+
+        def readiness() -> list[str]:
+            drained = [f"region {region.name} is drained"] if region.name in words.drained else []
+            # Clients of a loopback address are on this machine, and so is all else: there is one clock.
+            host = [] if is_loopback(frame.listening.host) else unsynchronised()
+            return [*drained, *clocks.unready(words.drained), *host]
+
         parts = IntakeParts(
             region=region.name,
             topic=region.requests,
@@ -42,13 +52,14 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
             clock_us=_now_us,
             random_bytes=secrets.token_bytes,
             peers=peers,
-            readiness=lambda: [f"region {region.name} is drained"] if region.name in words.drained else [],
+            retention_s=region.log.retention_s,
+            readiness=readiness,
         )
         door = Intake(parts)
 
         async def run(stopping: asyncio.Event) -> None:
             if await topics_made(log, region, stopping):
-                await run_until(stopping, door.ticker.run(stopping), words.run())
+                await run_until(stopping, door.ticker.run(stopping), words.run(), clocks.run())
 
         async def unready() -> list[str]:
             return [*await door.unready(), *await log_unready(log, region)]

@@ -1,103 +1,23 @@
 """Intake over HTTP, on real embedded logs: what is taken, what is refused, and what is said when a log is away."""
 
 import asyncio
-import itertools
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 
-from tests.unit.roles.conftest import KEYS, NOW_S, Clock, counted
+from tests.unit.roles.conftest import LIMITS, NOW_S, PARTITIONS, Clock, Door, counted, trigger
 from tocsin.core.events import EVENT_BYTES_MAX, client_digest, entry_of
 from tocsin.core.ids import Parent, RequestKey, parse_printed, partition_of
-from tocsin.core.requests import Record, Request, Tick, decode_record
+from tocsin.core.requests import Tick, decode_record
 from tocsin.engines.directory import FileDirectory
-from tocsin.engines.embedded.log import EmbeddedLog
-from tocsin.engines.faults import Fault, FaultSwitch, Rule
-from tocsin.engines.faulty import FaultyLog
-from tocsin.engines.log import Log
-from tocsin.roles.intake import Intake, IntakeLimits, IntakeParts, intake_app
+from tocsin.engines.faults import Fault
+from tocsin.roles.intake import Intake
 from tocsin.roles.web import admin_app
 from tocsin.telemetry import Meters
-
-PARTITIONS = 4
-LIMITS = IntakeLimits(append_s_max=0.2, peer_append_s_max=0.1, retry_after_s=7, read_s_max=0.2)
-
-
-class Door:
-    """An intake of region a with its log and that of its peer b, behind a fault switch, and a client before it."""
-
-    def __init__(self, place: Path, directory: FileDirectory, meters: Meters, clock: Clock) -> None:
-        self.switch = FaultSwitch(place / "faults.json")
-        self.logs: dict[str, Log] = {
-            region: FaultyLog(EmbeddedLog(place / f"{region}.log"), self.switch, region) for region in "ab"
-        }
-        numbers = itertools.count()
-        self.clock = clock
-        self.parts = IntakeParts(
-            region="a",
-            topic="requests",
-            partitions=PARTITIONS,
-            log=self.logs["a"],
-            directory=directory,
-            meters=meters,
-            clock_us=clock.unix_us,
-            random_bytes=lambda n: next(numbers).to_bytes(n, "big"),
-            peers={"b": self.logs["b"]},
-            limits=LIMITS,
-            monotonic=clock.monotonic,
-        )
-        self.client = self.client_of(self.parts)
-
-    def client_of(self, parts: IntakeParts) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=intake_app(parts)), base_url="http://intake")
-
-    def fault(self, region: str, kind: Fault, **more: Any) -> None:
-        self.switch.set_rule(Rule(id=f"{region}-{kind}", region=region, port="log", kind=kind, op="write", **more))
-
-    async def send(self, event: dict[str, Any]) -> httpx2.Response:
-        return await self.client.post("/v2/enqueue", json=event)
-
-    async def records(self, region: str = "a") -> list[Record]:
-        """All records of a region's requests."""
-        found = []
-        for partition in range(PARTITIONS):
-            fetched = await self.logs[region].fetch(
-                "requests", partition, 0, records_max=1_000, bytes_max=10_000_000, wait_s=0
-            )
-            found += [delivered.record for delivered in fetched.records]
-        return found
-
-    async def requests(self, region: str = "a") -> list[Request]:
-        contents = [decode_record(record) for record in await self.records(region)]
-        return [content for content in contents if isinstance(content, Request)]
-
-
-@pytest.fixture
-async def door(tmp_path: Path, directory: FileDirectory, meters: Meters, clock: Clock) -> AsyncIterator[Door]:
-    door = Door(tmp_path, directory, meters, clock)
-    for log in door.logs.values():
-        await log.ensure_topic("requests", PARTITIONS)
-    yield door
-    await door.client.aclose()
-    for log in door.logs.values():
-        await log.close()
-
-
-def trigger(service: str = "demo", **changes: Any) -> dict[str, Any]:
-    whole = {
-        "routing_key": KEYS[service],
-        "event_action": "trigger",
-        "dedup_key": "disk/web-01",
-        "payload": {"summary": "disk full", "source": "web-01", "severity": "critical"},
-        **changes,
-    }
-    return {name: value for name, value in whole.items() if value is not None}
-
 
 # Taken ----------------------------------------------------------------------------------------------------------
 

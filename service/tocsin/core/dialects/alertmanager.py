@@ -26,6 +26,8 @@ from tocsin.core.events import (
 )
 from tocsin.core.json_rules import Array, Choice, Kinds, Member, Object, Text, at, check_members, is_absent
 
+SMALLER: Final = "set 'max_alerts' of the webhook receiver"
+"""What to do about a body that is too large."""
 BODY_BYTES_MAX: Final = 2_097_152
 ALERTS_BYTES_MAX: Final = 400_000
 """Of the alerts that are kept: with the rest they fit in an event that Alertmanager itself would send."""
@@ -81,7 +83,7 @@ _ROUTING_KEY: Final = (Member("routing_key", Text(length=ROUTING_KEY_LENGTH), re
 def parse_alertmanager_event(body: bytes, routing_key: str) -> dict[str, Any]:
     """The event of a webhook's body. Raises `InvalidEvent` with all that is wrong with it, `TooLarge` by its size."""
     if len(body) > BODY_BYTES_MAX:
-        raise TooLarge("the body", str(len(body)), BODY_BYTES_MAX, advice="set 'max_alerts' of the webhook receiver")
+        raise TooLarge("the body", str(len(body)), BODY_BYTES_MAX, advice=SMALLER)
     errors: list[str] = []
     check_members({"routing_key": routing_key}, _ROUTING_KEY, "", errors)
     if errors:

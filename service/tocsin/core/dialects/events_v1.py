@@ -30,6 +30,8 @@ from tocsin.core.events import (
 )
 from tocsin.core.json_rules import Array, Choice, Link, Member, Object, Text, check_members, is_absent
 
+SMALLER: Final = "shorten 'details'"
+"""What to do about a body that is too large."""
 SEVERITY: Final = "error"
 NOBODY: Final = "Events API v1"
 """The source of an event whose client does not say its name."""
@@ -84,7 +86,7 @@ _KNOWN: Final = frozenset(member.name for member in _UNKNOWN)
 def parse_v1_event(body: bytes) -> dict[str, Any]:
     """The event of a v1 body. Raises `InvalidEvent` with all that is wrong with it, `TooLarge` by its size."""
     if len(body) > EVENT_BYTES_MAX:
-        raise TooLarge("the body", str(len(body)), EVENT_BYTES_MAX, advice="shorten 'details'")
+        raise TooLarge("the body", str(len(body)), EVENT_BYTES_MAX, advice=SMALLER)
     return checked_event(_translated(checked(body, _DOORS, _UNKNOWN, by="event_type")))
 
 

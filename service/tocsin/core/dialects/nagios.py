@@ -26,6 +26,8 @@ from tocsin.core.events import (
 )
 from tocsin.core.json_rules import Choice, Member, Text, is_absent
 
+SMALLER: Final = "let the script pass on fewer fields"
+"""What to do about a body that is too large."""
 ACTIONS: Final = {"PROBLEM": "trigger", "ACKNOWLEDGEMENT": "acknowledge", "RECOVERY": "resolve"}
 """Notification types to actions. Flapping, downtime and custom notifications are none: the script's contact
 definition does not ask for them.
@@ -47,7 +49,7 @@ _DOORS: Final = {"service": (*_ANY, Member("SERVICEDESC", _REQUIRED, required=Tr
 def parse_nagios_event(body: bytes) -> dict[str, Any]:
     """The event of a form. Raises `InvalidEvent` with all that is wrong with it, `TooLarge` by its size."""
     if len(body) > EVENT_BYTES_MAX:
-        raise TooLarge("the form", str(len(body)), EVENT_BYTES_MAX, advice="let the script pass on fewer fields")
+        raise TooLarge("the form", str(len(body)), EVENT_BYTES_MAX, advice=SMALLER)
     # By way of JSON, so that the laws that hold for any value are those of any other event.
     fields = checked(msgspec.json.encode(_form(body)), _DOORS, _ANY, by="pd_nagios_object")
     return checked_event(_translated(fields))

@@ -2,7 +2,8 @@
 
 Events of one alert key go one after the other, because a resolve that overtakes its trigger is another story;
 different keys go side by side, at both regions. A 503 or a broken connection is no answer: the event is sent again,
-within bounds, under the same dedup key, so what was recorded twice is one incident.
+within bounds, under the same dedup key, so what was recorded twice is one incident. Who is told that he sends too much
+waits as long as he is told.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ LANES: Final = 16
 ATTEMPTS_MAX: Final = 40
 RETRY_S: Final = 0.25
 ACCEPTED: Final = 202
+TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503
 Event = dict[str, Any]
 
@@ -57,10 +59,10 @@ class Player:
                 accepted = Accepted(answer.json()["request"], region)
                 self.accepted.append(accepted)
                 return accepted
-            if answer.status_code != UNAVAILABLE:
+            if answer.status_code not in (TOO_MANY, UNAVAILABLE):
                 self.refused.append((event, f"{answer.status_code} {answer.text[:300]}"))
                 return None
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(RETRY_S if answer.status_code == UNAVAILABLE else float(answer.headers["Retry-After"]))
         message = f"intake of region {region} at {self._intakes[region]} did not answer {ATTEMPTS_MAX} times"
         raise TimeoutError(message)
 
