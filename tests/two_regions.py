@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -177,9 +177,12 @@ class Site:
 
     # What is looked at ------------------------------------------------------------------------------------------
 
-    async def has(self, requests: Iterable[Request]) -> bool:
-        """Whether all of these are stored."""
-        return all([await self.store.entry(one.key) is not None for one in requests])
+    async def has(self, requests: Sequence[Request]) -> bool:
+        """Whether all of these are stored. The last ones are looked for first: who waits for all looks at few."""
+        for one in reversed(requests):
+            if await self.store.entry(one.key) is None:
+                return False
+        return True
 
     async def kept(self, key: RequestKey) -> Kept | None:
         """The kept row of a request."""

@@ -22,7 +22,7 @@ BELOW, ABOVE = 1_500, 3_500
 @pytest_asyncio.fixture
 async def regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoRegions]:
     # The grace is long, so that what is UNAVAILABLE while its neighbours are stored stays held.
-    set_environment(monkeypatch, tmp_path, grace_s=60, reach_records=1_000)
+    set_environment(monkeypatch, tmp_path, grace_s=60, reach_records=600)
     async with two_regions(tmp_path) as made:
         await made.make_topics()
         yield made
@@ -92,14 +92,14 @@ async def test_a_held_request_is_tried_on_after_a_restart_and_then_stored(region
 
 async def test_after_a_creator_was_cut_off_what_is_written_again_changes_nothing(regions: TwoRegions) -> None:
     a = regions.a
-    requests: list[Request] = [request(key_in(0, f"key-{n % 40}")) for n in range(4_000)]
+    requests: list[Request] = [request(key_in(0, f"key-{n % 40}")) for n in range(2_000)]
     await a.send(*requests)
     running = a.start()
 
     async def some() -> bool:
-        return len(await a.journal()) >= 1_000
+        return len(await a.journal()) >= 500
 
-    await until(some, "the first thousand")
+    await until(some, "a quarter of them")
     await running.abort()
     a.running.clear()
     before = await a.journal()
