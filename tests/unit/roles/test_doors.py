@@ -24,6 +24,8 @@ from tocsin.core.incidents import fold
 from tocsin.core.rates import EVENTS_PER_MIN_MAX
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.faults import Fault
+from tocsin.roles.intake import intake_app
+from tocsin.roles.web import listen, serve
 from tocsin.telemetry import Meters
 
 KEY = KEYS["demo"]
@@ -374,3 +376,17 @@ async def test_while_the_log_is_away_the_sender_keeps_the_event_and_no_door_says
     assert response.status_code == 503
     assert response.headers["retry-after"] == "7"
     assert "retry later" in response.json()["message"]
+
+
+async def test_over_a_socket_each_answer_has_a_date_and_an_id(door: Door) -> None:
+    sock, stopping = listen("127.0.0.1", 0), asyncio.Event()
+    running = asyncio.create_task(serve(intake_app(door.parts), sock, stopping))
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}") as client:
+        responses = [await client.post("/v2/enqueue", json=event) for event in (trigger(), {})]
+        responses.append(await client.head("/v2/enqueue"))
+    stopping.set()
+    await running
+
+    assert [response.status_code for response in responses] == [202, 400, 405]
+    assert all(response.headers["date"].endswith("GMT") for response in responses)
+    assert len({response.headers["x-request-id"] for response in responses}) == 3

@@ -1,0 +1,38 @@
+"""The page on sending events names what there is: every door with its answers, and every field of a service."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tocsin.core.dialects.alertmanager import BODY_BYTES_MAX
+from tocsin.core.events import EVENT_BYTES_MAX
+from tocsin.core.idempotency import AHEAD_S_MAX
+from tocsin.core.rates import EVENTS_PER_MIN_MAX
+from tocsin.engines.directory import Service
+from tocsin.roles.doors import DOORS, Door
+
+PAGE = (Path(__file__).parents[2] / "docs" / "intake.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.path)
+def test_each_door_is_named_with_its_answer(door: Door) -> None:
+    path = door.path.replace(":path", "")
+
+    assert re.search(rf"`POST {re.escape(path)}` \| {door.accepted} \|", PAGE)
+    assert re.search(r"^\| 429, 403, 503 \|", PAGE, re.MULTILINE)
+    assert door.limited in (429, 403, 503)
+
+
+def test_each_field_of_a_service_is_named_and_no_other() -> None:
+    table = PAGE.partition("## Services")[2].partition("## When")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Service.model_fields)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [f"{EVENT_BYTES_MAX:,} bytes", f"{BODY_BYTES_MAX:,}", f"{AHEAD_S_MAX} s", f"Default {EVENTS_PER_MIN_MAX:,}"],
+)
+def test_the_limits_are_those_of_the_code(limit: str) -> None:
+    assert limit in PAGE
