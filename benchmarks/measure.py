@@ -27,6 +27,7 @@ from tocsin.core.requests import SCHEMA, Request
 T = TypeVar("T")
 OUT: Final = Path(__file__).parents[1] / "build" / "bench"
 SET_RECORDS: Final = 500
+LIFE: Final = ("trigger", "trigger", "acknowledge", "resolve")
 RECEIVED_US: Final = 1_760_000_000_000_000
 """When made-up requests were received, so that a run measures the same bytes as the one before."""
 
@@ -115,14 +116,17 @@ def median_seconds(works: Mapping[str, Callable[[], object]], rounds: int) -> di
 
 
 def make_requests(count: int, *, parents: int, region: str = "a", services: int = 20) -> Iterator[Request]:
-    """Triggers of some hundred bytes each, spread evenly over the parents; the same ones in every run."""
+    """Events of some hundred bytes each, spread evenly over the parents; the same ones in every run.
+
+    Each parent goes through what an alert goes through, again and again: `LIFE`.
+    """
     chance = random.Random(7)
     minter = Minter()
     for number in range(count):
         dedup_key = f"disk/db-{number % parents}"
         parent = Parent(f"service-{number % parents % services}", dedup_key)
         event = {
-            "event_action": "trigger",
+            "event_action": LIFE[number // parents % len(LIFE)],
             "payload": {
                 "summary": f"Disk almost full on db-{number % parents}",
                 "source": f"db-{number % parents}.example.org",
