@@ -1,0 +1,176 @@
+"""What the tests of the client share: real intakes with real logs, each served in a thread, that can be killed."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+import uvicorn
+from starlette.types import ASGIApp
+
+from tocsin.core.requests import Request, decode_record
+from tocsin.engines.directory import FileDirectory
+from tocsin.engines.embedded.log import EmbeddedLog
+from tocsin.roles.intake import IntakeParts, intake_app
+from tocsin.roles.web import listen
+from tocsin.telemetry import Identity, Meters
+
+ROUTING_KEY = "d" * 32
+PARTITIONS = 2
+
+
+class Door:
+    """An ASGI app on a socket, served in a thread of its own."""
+
+    def __init__(self, app: ASGIApp, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self._socket = listen("127.0.0.1", port)
+        self.port = int(self._socket.getsockname()[1])
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                ws="none",
+                ssl_context_factory=(lambda _config, _default: tls) if tls else None,
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, name="door")
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """Breaks every connection and stops listening, without a word."""
+        for protocol in list(self._server.server_state.connections):
+            protocol.transport.abort()
+        self._server.force_exit = True
+        self.stop()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def _serve(self) -> None:
+        asyncio.run(self._server.serve([self._socket]))
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Region:
+    """A real intake and its log."""
+
+    def __init__(self, name: str, place: Path) -> None:
+        self.log_file = place / f"{name}.log"
+        directory = place / "directory.yaml"
+        directory.write_text(f'services: [{{id: demo, name: Demo, routing_keys: ["{ROUTING_KEY}"]}}]', encoding="utf-8")
+        self._meters = Meters(Identity(name, "blue", "intake"))
+        asyncio.run(self._make_topic())
+        parts = IntakeParts(
+            region=name,
+            topic="requests",
+            partitions=PARTITIONS,
+            log=EmbeddedLog(self.log_file),
+            directory=FileDirectory(directory),
+            meters=self._meters,
+            clock_us=lambda: time.time_ns() // 1_000,
+            random_bytes=os.urandom,
+        )
+        self.app = intake_app(parts)
+
+    async def _make_topic(self) -> None:
+        log = EmbeddedLog(self.log_file)
+        await log.ensure_topic("requests", PARTITIONS)
+        await log.close()
+
+    def requests(self) -> list[Request]:
+        """All that it accepted, each partition in its order."""
+
+        async def read() -> list[Request]:
+            log = EmbeddedLog(self.log_file)
+            found: list[Request] = []
+            for partition in range(PARTITIONS):
+                fetched = await log.fetch(
+                    "requests", partition, 0, records_max=100_000, bytes_max=100_000_000, wait_s=0
+                )
+                contents = [decode_record(delivered.record) for delivered in fetched.records]
+                found += [content for content in contents if isinstance(content, Request)]
+            await log.close()
+            return found
+
+        return asyncio.run(read())
+
+    def close(self) -> None:
+        self._meters.close()
+
+
+class Answers:
+    """An app that answers as it is told to, and counts."""
+
+    def __init__(self, status: int = 503, body: bytes = b"{}", headers: dict[str, str] | None = None) -> None:
+        self.status = status
+        self.body = body
+        self.headers = headers or {}
+        self.asked = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked += 1
+        headers = [(name.encode(), value.encode()) for name, value in self.headers.items()]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+@pytest.fixture
+def region_of(tmp_path: Path) -> Iterator[Callable[[str], Region]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str) -> Region:
+            place = tmp_path / f"region-{name}"
+            place.mkdir()
+            region = Region(name, place)
+            stack.callback(region.close)
+            return region
+
+        yield make
+
+
+@pytest.fixture
+def open_door() -> Iterator[Callable[..., Door]]:
+    """Opens doors; those still open at the end are closed."""
+    with contextlib.ExitStack() as stack:
+
+        def make(app: ASGIApp, **more: Any) -> Door:
+            door = Door(app, **more)
+            stack.callback(door.kill)
+            return door
+
+        yield make
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    """What a server presents, and the CA that signed it."""
+    ca = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    ca.cert_pem.write_to_path(ca_file)
+    return context, ca_file
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens, though something may later."""
+    with listen("127.0.0.1", 0) as socket:
+        return int(socket.getsockname()[1])
