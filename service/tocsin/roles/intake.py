@@ -20,7 +20,6 @@ promise readers that whatever was accepted stands below them.
 """
 
 import asyncio
-import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,7 +50,7 @@ from tocsin.engines.errors import EngineError, Refused
 from tocsin.engines.log import Log
 from tocsin.roles.doors import DOORS, ROUTING_KEY, Accepted, Door, NoSuchService, NotTaken, TooMany, error_body
 from tocsin.roles.ticks import Ticker
-from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, admin_app, answer, make_app, read_body, serve
+from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, answer, make_app, read_body
 from tocsin.telemetry import Counter, Gauge, Meters
 
 
@@ -267,19 +266,3 @@ class Intake:
             ) from error
         except EngineError as error:
             raise NotTaken(f"the log of region {region}: {error}", may_be_recorded=True) from error
-
-
-def intake_app(parts: IntakeParts) -> FastAPI:
-    """The ASGI app of an intake by itself, without its ticks."""
-    return Intake(parts).app()
-
-
-async def run_intake(
-    parts: IntakeParts, sock: socket.socket, admin_sock: socket.socket, stopping: asyncio.Event
-) -> None:
-    """Runs an intake with its ticks and its health until `stopping` is set. Its topics must exist."""
-    intake = Intake(parts)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(serve(intake.app(), sock, stopping))
-        group.create_task(serve(admin_app("intake", intake.unready, parts.meters), admin_sock, stopping))
-        group.create_task(intake.ticker.run(stopping))

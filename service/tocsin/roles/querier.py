@@ -10,7 +10,6 @@ answer that leaves it out silently would be a lie.
 
 import asyncio
 import re
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ from tocsin.engines.tokens import Scope, TokenFile
 from tocsin.roles import rest
 from tocsin.roles.freshness import Freshness, FreshnessReader
 from tocsin.roles.rest import RestError, Shapes
-from tocsin.roles.web import admin_app, answer, make_app, serve
+from tocsin.roles.web import answer, make_app
 from tocsin.telemetry import Counter, Meters
 
 STATUS: Final = "status/"
@@ -293,21 +292,6 @@ class Querier:
             )
             raise RestError(404, rest.NOT_FOUND, "Not Found", [f"{wanted.shown}: {what}"], headers)
         return answer(202, {"status": "pending", "id": wanted.shown, "message": what}, headers)
-
-
-def querier_app(parts: QuerierParts) -> FastAPI:
-    """The ASGI app of a querier."""
-    return Querier(parts).app()
-
-
-async def run_querier(
-    parts: QuerierParts, sock: socket.socket, admin_sock: socket.socket, stopping: asyncio.Event
-) -> None:
-    """Runs a querier and its health until `stopping` is set."""
-    querier = Querier(parts)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(serve(querier.app(), sock, stopping))
-        group.create_task(serve(admin_app("querier", querier.unready, parts.meters), admin_sock, stopping))
 
 
 def _page(limit: int, offset: int) -> int:

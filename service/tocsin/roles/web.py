@@ -1,37 +1,22 @@
-"""What all HTTP roles share: JSON answers, request ids, a bounded body, health, and a server that stops in good order.
+"""What the apps of all HTTP roles share: JSON answers, whatever goes wrong; request ids; a body that is bounded.
 
-Roles build their apps from arguments and never listen by themselves: `listen` takes a port, `serve` runs an app on it
-until it is told to stop. Health and metrics have a port of their own, so that they need no authentication and are not
-in the way of clients.
+Roles build their apps from arguments and never listen by themselves: `process` puts an app on a socket.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
-import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.params import Depends
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tocsin.telemetry import Meters
-
 READ_S_MAX: Final = 10.0
 """A body that has not arrived by then is not waited for."""
-KEEP_ALIVE_S: Final = 75
-"""Longer than usual proxies keep an idle connection, so that it is they who close it."""
-STOP_S_MAX: Final = 5
-"""How long open requests may go on after a stop was asked for."""
-BACKLOG: Final = 2_048
-CONNECTIONS_MAX: Final = 4_096
-Unready = Callable[[], Awaitable[list[str]]]
-"""Why a role is not ready, empty when it is."""
 ErrorBody = Callable[[int, str], Any]
 """The body of an answer that no handler gave: from its status and a sentence."""
 _log = logging.getLogger(__name__)
@@ -132,67 +117,3 @@ class _Outermost:
                 raise
             body = self._error_body(500, f"a fault of the server; its log has it under {request_id}")
             await answer(500, body)(scope, receive, send_with_id)
-
-
-def admin_app(role: str, unready: Unready, meters: Meters) -> FastAPI:
-    """Health and metrics of a role: `/health/live`, `/health/ready`, `/metrics`."""
-    app = make_app(f"Tocsin {role}: health", lambda status, text: {"status": status, "error": text})
-
-    @app.get("/health/live")
-    async def live() -> Response:
-        return answer(200, {"role": role, "live": True})
-
-    @app.get("/health/ready")
-    async def ready() -> Response:
-        reasons = await unready()
-        return answer(503 if reasons else 200, {"role": role, "ready": not reasons, "reasons": reasons})
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return answer(200, {"metrics": meters.snapshot()})
-
-    return app
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that accepts connections; port 0 takes a free one. Raises OSError, naming the address."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host} port {port}: {error.strerror}") from error
-
-
-async def serve(app: ASGIApp, sock: socket.socket, stopping: asyncio.Event) -> None:
-    """Serves the app until `stopping` is set; then finishes open requests within `STOP_S_MAX`."""
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        backlog=BACKLOG,
-        lifespan="off",
-        limit_concurrency=CONNECTIONS_MAX,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=STOP_S_MAX,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        ws="none",
-    )
-    server = _Server(config)
-    telling = asyncio.create_task(_tell(server, stopping))
-    try:
-        await server.serve([sock])
-    finally:
-        telling.cancel()
-
-
-async def _tell(server: uvicorn.Server, stopping: asyncio.Event) -> None:
-    await stopping.wait()
-    server.should_exit = True
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals alone: they belong to whoever runs the role."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 from tocsin.core.requests import Request, decode_record
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
-from tocsin.roles.intake import IntakeParts, intake_app
-from tocsin.roles.web import listen
+from tocsin.roles.intake import Intake, IntakeParts
+from tocsin.roles.process import bind
 from tocsin.telemetry import Identity, Meters
 
 ROUTING_KEY = "d" * 32
@@ -30,7 +30,7 @@ class Door:
     """An ASGI app on a socket, served in a thread of its own."""
 
     def __init__(self, app: ASGIApp, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        self._socket = listen("127.0.0.1", port)
+        self._socket = bind("127.0.0.1", port)
         self.port = int(self._socket.getsockname()[1])
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._server = _Server(
@@ -87,7 +87,7 @@ class Region:
             clock_us=lambda: time.time_ns() // 1_000,
             random_bytes=os.urandom,
         )
-        self.app = intake_app(parts)
+        self.app = Intake(parts).app()
 
     async def _make_topic(self) -> None:
         log = EmbeddedLog(self.log_file)
@@ -172,5 +172,5 @@ def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
 @pytest.fixture
 def free_port() -> int:
     """A port on which nothing listens, though something may later."""
-    with listen("127.0.0.1", 0) as socket:
+    with bind("127.0.0.1", 0) as socket:
         return int(socket.getsockname()[1])

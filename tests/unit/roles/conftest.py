@@ -1,7 +1,9 @@
-"""What the tests of intake and querier share: a clock of their own, a directory, and an intake with real logs."""
+"""What the tests of intake and querier share: a clock, a directory, a real socket, and an intake with real logs."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.faulty import FaultyLog
 from tocsin.engines.log import Log
-from tocsin.roles.intake import IntakeLimits, IntakeParts, intake_app
+from tocsin.roles.intake import Intake, IntakeLimits, IntakeParts
+from tocsin.roles.process import App, HttpServer, bind
 from tocsin.telemetry import Identity, Meters
 
 KEYS = {"demo": "d" * 32, "careful": "c" * 32, "lenient": "1" * 32}
@@ -74,6 +77,21 @@ def counted(meters: Meters, name: str) -> dict[str, float]:
     return {}
 
 
+@asynccontextmanager
+async def served(app: App) -> AsyncIterator[HttpServer]:
+    """A role's app on a real socket of this machine; the end is a stop in good order."""
+    with bind("127.0.0.1", 0) as sock:
+        server = HttpServer(app, sock)
+        running = asyncio.create_task(server.serve_socket())
+        await server.listens.wait()
+        try:
+            yield server
+        finally:
+            server.should_exit = True
+            async with asyncio.timeout(10):
+                await running
+
+
 # An intake ---------------------------------------------------------------------------------------------------------
 
 PARTITIONS = 4
@@ -106,7 +124,7 @@ class Door:
         self.client = self.client_of(self.parts)
 
     def client_of(self, parts: IntakeParts) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=intake_app(parts)), base_url="http://intake")
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=Intake(parts).app()), base_url="http://intake")
 
     def fault(self, region: str, kind: Fault, **more: Any) -> None:
         self.switch.set_rule(Rule(id=f"{region}-{kind}", region=region, port="log", kind=kind, op="write", **more))

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.core.test_dialect_alertmanager import BODY as GROUP
 from tests.unit.core.test_dialect_nagios import SERVICE as NAGIOS_SERVICE
 from tests.unit.core.test_dialect_v1 import ALERTMANAGER_FIRING
-from tests.unit.roles.conftest import DIRECTORY, KEYS, LIMITS, NOW_S, Door, counted, trigger
+from tests.unit.roles.conftest import DIRECTORY, KEYS, LIMITS, NOW_S, Door, counted, served, trigger
 from tocsin.core.dialects.alertmanager import BODY_BYTES_MAX
 from tocsin.core.events import EVENT_BYTES_MAX, entry_of
 from tocsin.core.ids import Parent, format_id
@@ -24,8 +24,7 @@ from tocsin.core.incidents import fold
 from tocsin.core.rates import EVENTS_PER_MIN_MAX
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.faults import Fault
-from tocsin.roles.intake import intake_app
-from tocsin.roles.web import listen, serve
+from tocsin.roles.intake import Intake
 from tocsin.telemetry import Meters
 
 KEY = KEYS["demo"]
@@ -379,13 +378,9 @@ async def test_while_the_log_is_away_the_sender_keeps_the_event_and_no_door_says
 
 
 async def test_over_a_socket_each_answer_has_a_date_and_an_id(door: Door) -> None:
-    sock, stopping = listen("127.0.0.1", 0), asyncio.Event()
-    running = asyncio.create_task(serve(intake_app(door.parts), sock, stopping))
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}") as client:
+    async with served(Intake(door.parts).app()) as server, httpx2.AsyncClient(base_url=server.url) as client:
         responses = [await client.post("/v2/enqueue", json=event) for event in (trigger(), {})]
         responses.append(await client.head("/v2/enqueue"))
-    stopping.set()
-    await running
 
     assert [response.status_code for response in responses] == [202, 400, 405]
     assert all(response.headers["date"].endswith("GMT") for response in responses)
