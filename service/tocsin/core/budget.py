@@ -6,7 +6,8 @@ A bad release everywhere makes every region refuse good requests, and then nothi
 what would be quarantined or set aside as bad counts its *service* (one noisy service with a thousand bad requests is
 one fault; a thousand services with one each is ours). When more distinct services than the setting, or than half of
 those seen in the last hour (of at least two), have been counted, the budget is spent: the replica halts instead of
-skipping, until a person releases it. Undecodable records count as one service; UNAVAILABLE and TOO_NEW never count.
+skipping, until a person releases it. Undecodable records count as one service a source; UNAVAILABLE and TOO_NEW never
+count.
 """
 
 from collections.abc import Collection

@@ -13,7 +13,7 @@ While the store answers nothing, sets in hand wait as they are, no new ones are 
 partition is said in the ledger.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -84,9 +84,11 @@ class Partition:
         sources: dict[str, SourceProgress],
         rows: list[ProgressRow],
         kept: list[Kept],
+        ends: Mapping[str, int] | None = None,
     ) -> None:
-        """`sources`: an empty account for each source as the log has it now; `rows`: what owners saved; `kept`: the
-        rows of this partition that are not done. Raises ValueError when saved coordinates are not the log's.
+        """`sources`: an empty account for each source as the log has it now; `ends`: where each ends now; `rows`: what
+        owners saved; `kept`: the rows of this partition that are not done. Raises ValueError when saved coordinates
+        are not the log's.
         """
         saved = merge_rows(rows)
         for name, source in sources.items():
@@ -94,7 +96,7 @@ class Partition:
                 source.merge(saved[name])
         self._unclean = any(not row.clean for row in rows)
         self.known = Knowledge(place, limits, now)
-        self.sources = Sources(sources, limits, unclean=self._unclean)
+        self.sources = Sources(sources, limits, unclean=self._unclean, ends=ends)
         self.cases = Cases(self.known, self.sources)
         self.phase = Phase.READING
         self.seen: dict[str, int] = {}

@@ -11,7 +11,7 @@ that is below it and not done is suspect, and nothing else is.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
@@ -50,11 +50,17 @@ class Hand:
 class Sources:
     """Progress of all sources of one partition number, and when to save it."""
 
-    def __init__(self, saved: dict[str, SourceProgress], limits: Limits, *, unclean: bool) -> None:
+    def __init__(
+        self, saved: dict[str, SourceProgress], limits: Limits, *, unclean: bool, ends: Mapping[str, int] | None = None
+    ) -> None:
+        """`ends`: one above the last offset of each source as the log is now: what comes later was in nobody's hand."""
         self._limits = limits
         self._progress = saved
         self._position = {name: source.runs.low for name, source in saved.items()}
-        self._suspect_below = {name: source.reach if unclean else 0 for name, source in saved.items()}
+        self._suspect_below = {
+            name: min(source.reach, (ends or {}).get(name, source.reach)) if unclean else 0
+            for name, source in saved.items()
+        }
         self._saved_reach = dict.fromkeys(saved, 0)
         self._ticks: dict[str, deque[tuple[int, int]]] = {name: deque() for name in saved}
         self._anchors: dict[str, deque[Anchor]] = {name: deque() for name in saved}

@@ -130,7 +130,10 @@ class Owner:
             around.founding,
         )
         kept = await store.kept_rows(partition=partition, stages=OPEN_STAGES)
-        machine = Partition(place, around.region.limits, now(), sources=sources, rows=rows, kept=kept)
+        topics = around.region.requests_topics
+        bounds = await asyncio.gather(*(around.log.bounds(topic, partition) for topic in topics.values()))
+        ends = {name: end for name, (_, end) in zip(topics, bounds, strict=True)}
+        machine = Partition(place, around.region.limits, now(), sources=sources, rows=rows, kept=kept, ends=ends)
         return cls(around, claim, machine, coordinates)
 
     # From the outside -------------------------------------------------------------------------------------------

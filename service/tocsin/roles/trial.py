@@ -1,6 +1,8 @@
 """Trials: a suspect request is tried alone in a child process, with limits of time and memory.
 
 What kills or hangs the child would have killed or hung the creator: the request is CRASHED, and its neighbours go on.
+Most suspects are innocent, they were merely in hand when the process ended. So a set is tried as a whole first; only
+when that ends the child is each of it tried alone, and only what ends the child *alone* is CRASHED.
 The child runs `serve`. It lives on from trial to trial and is replaced when one ends it; it speaks MessagePack with a
 length before it on its standard input and output.
 
@@ -19,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from tocsin.core.entries import Entry
 from tocsin.core.events import InvalidEvent, entry_of
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.incidents import fold
@@ -38,7 +41,7 @@ _LENGTH: Final = struct.Struct(">I")
 
 
 class Trials:
-    """Tries requests one by one in a child process; one trial at a time in a creator."""
+    """Tries requests in a child process; one trial at a time in a creator."""
 
     def __init__(self, command: Sequence[str], *, trial_s_max: float = TRIAL_S_MAX) -> None:
         """`command` starts a child that runs `serve` on the same store."""
@@ -48,37 +51,45 @@ class Trials:
         self._lock = asyncio.Lock()
 
     async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
-        """Stores the requests, each tried alone; returns the failures by index."""
-        failures = {}
+        """Stores the requests, all in one trial or each tried alone; returns the failures by index."""
+        async with self._lock:
+            failures = await self._try(requests)
+        if len(requests) == 1 or not any(failure.kind is Kind.CRASHED for failure in failures.values()):
+            return failures
+        alone = {}
         for index, request in enumerate(requests):
             async with self._lock:
-                failure = await self._try(request)
+                failure = (await self._try([request])).get(0)
             if failure is not None:
-                failures[index] = failure
-        return failures
+                alone[index] = failure
+        return alone
 
-    async def _try(self, request: Request) -> Failure | None:
+    async def _try(self, requests: Sequence[Request]) -> dict[int, Failure]:
+        def all_failed(kind: Kind, reason: str) -> dict[int, Failure]:
+            return dict.fromkeys(range(len(requests)), Failure(kind, reason))
+
         try:
-            child = await self._hand(msgspec.msgpack.encode(request))
+            child = await self._hand(msgspec.msgpack.encode(requests))
         except (OSError, EOFError) as error:  # a time-out is an OSError
             await self.close()
-            return Failure(Kind.UNAVAILABLE, f"no child for trials takes requests: {type(error).__name__}: {error}")
+            what = f"no child for trials takes requests: {type(error).__name__}: {error}"
+            return all_failed(Kind.UNAVAILABLE, what)
         try:
             async with asyncio.timeout(self._trial_s_max):
                 raw = await _receive(child)
         except TimeoutError:
             await self.close()
-            return Failure(Kind.CRASHED, f"tried alone in a child process, it hung for {self._trial_s_max:g} s")
+            return all_failed(Kind.CRASHED, f"tried alone in a child process, it hung for {self._trial_s_max:g} s")
         except (EOFError, ConnectionError):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(END_S_MAX):  # of itself: a kill of ours would hide how it ended
                     await child.wait()
             code = await self.close()
-            return Failure(Kind.CRASHED, f"tried alone in a child process, it ended that child ({_ending(code)})")
+            return all_failed(Kind.CRASHED, f"tried alone in a child process, it ended that child ({_ending(code)})")
         except BaseException:
             self._kill()  # its late answer would be taken for that to the next request
             raise
-        return msgspec.msgpack.decode(raw, type=Failure | None)
+        return msgspec.msgpack.decode(raw, type=dict[int, Failure])
 
     async def _hand(self, message: bytes) -> Process:
         """A child that has the request in hand: the one that is there, or a new one if that has died idle."""
@@ -133,31 +144,37 @@ async def _receive(child: Process) -> bytes:
     return await child.stdout.readexactly(length)
 
 
-async def try_one(store: Store, request: Request) -> Failure | None:
-    """Everything that a creator does with a request, but for putting the fold: that is the owner's."""
+async def try_all(store: Store, requests: Sequence[Request]) -> dict[int, Failure]:
+    """Everything that a creator does with requests, but for putting the fold: that is the owner's."""
+    failures: dict[int, Failure] = {}
+    entries: dict[int, Entry] = {}
+    for index, request in enumerate(requests):
+        try:
+            entries[index] = entry_of(request)
+        except InvalidEvent as error:
+            failures[index] = Failure(Kind.REJECTED, f"invalid: {'; '.join(error.errors)}")
+    places = list(entries)
+    failures |= {places[place]: failure for place, failure in (await store.write(list(entries.values()))).items()}
+    stored = {index: entry for index, entry in entries.items() if index not in failures}
     try:
-        entry = entry_of(request)
-        failures = await store.write([entry])
-        if failures:
-            return failures[0]
-        fold((await store.entries_of([entry.key.parent])).get(entry.key.parent, ()))
-    except InvalidEvent as error:
-        return Failure(Kind.REJECTED, f"invalid: {'; '.join(error.errors)}")
+        parents = await store.entries_of(list(dict.fromkeys(entry.key.parent for entry in stored.values())))
     except EngineError as error:
-        return Failure(Kind.UNAVAILABLE, str(error))
-    return None
+        return failures | dict.fromkeys(stored, Failure(Kind.UNAVAILABLE, str(error)))
+    for parent_entries in parents.values():
+        fold(parent_entries)
+    return failures
 
 
 def serve(store: Store, *, bytes_max: int = TRIAL_BYTES_MAX) -> None:
-    """The child's life: a request in, a failure or nothing out, until its input ends. `bytes_max`: address space."""
+    """The child's life: requests in, their failures out, until its input ends. `bytes_max`: address space."""
     resource.setrlimit(resource.RLIMIT_AS, (bytes_max, bytes_max))
     _answer(b"")
     with asyncio.Runner() as runner:
         while header := sys.stdin.buffer.read(_LENGTH.size):
             raw = sys.stdin.buffer.read(*_LENGTH.unpack(header))
-            _answer(b"")  # in hand: from here on it is the request that ends or holds this process
-            request = msgspec.msgpack.decode(raw, type=Request)
-            _answer(msgspec.msgpack.encode(runner.run(try_one(store, request))))
+            _answer(b"")  # in hand: from here on it is a request that ends or holds this process
+            requests = msgspec.msgpack.decode(raw, type=list[Request])
+            _answer(msgspec.msgpack.encode(runner.run(try_all(store, requests))))
         runner.run(store.close())
 
 

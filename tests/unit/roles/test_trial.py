@@ -85,7 +85,7 @@ async def test_refusals_come_back_by_index_with_their_reasons(
     assert "rule no" in failures[2].reason
 
 
-async def test_a_request_that_kills_its_process_kills_the_child_alone_and_the_next_has_a_new_one(
+async def test_a_request_that_kills_its_process_is_found_alone_and_the_next_has_a_new_child(
     trials: Trials, store: EmbeddedStore, switch: FaultSwitch, tmp_path: Path
 ) -> None:
     switch.set_rule(Rule(id="poison", region="a", port="store", kind=Fault.CRASH, op="write", dedup_key="poison"))
@@ -94,9 +94,10 @@ async def test_a_request_that_kills_its_process_kills_the_child_alone_and_the_ne
     assert failures == {1: Failure(Kind.CRASHED, "tried alone in a child process, it ended that child (signal 9)")}
     assert await store.entry(requests[2].key) is not None
     assert await store.entry(requests[1].key) is None
-    first, second = pids(tmp_path)
-    assert has_ended(first)
-    assert not has_ended(second)
+    with_the_set, alone, after = pids(tmp_path)
+    assert has_ended(with_the_set)
+    assert has_ended(alone)
+    assert not has_ended(after)
 
 
 async def test_a_request_that_hangs_is_crashed_after_the_time_limit(
