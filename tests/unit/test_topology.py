@@ -78,6 +78,8 @@ def test_the_schema_that_is_checked_in_is_that_of_the_models() -> None:
     "change",
     [
         lambda a: a.update(partitons=4),
+        lambda a: a.update(intake={"tls": "locla"}),
+        lambda a: a.update(intake={"tls": {"cert_file": "c.pem"}}),
         lambda a: a.update(limits={"grce_s": 1}),
         lambda a: a.update(limits={"grace_s": 0}),
         lambda a: a.update(stacks={"Blue": a["stacks"]["blue"]}),
@@ -118,6 +120,8 @@ def test_one_region_alone_is_a_topology(tmp_path: Path) -> None:
     [
         ({"port": 8080}, "http://127.0.0.1:8080"),
         ({"host": "::1", "port": 8080}, "http://[::1]:8080"),
+        ({"port": 8080, "tls": "local"}, "https://127.0.0.1:8080"),
+        ({"port": 8080, "tls": {"cert_file": "c.pem", "key_file": "k.pem"}}, "https://127.0.0.1:8080"),
         ({"host": "127.0.0.1"}, None),
         ({"host": "0.0.0.0", "port": 8080}, None),
     ],
@@ -134,6 +138,15 @@ def test_the_address_for_clients_is_told_when_the_file_alone_tells_it(
     ("change", "complaint"),
     [
         (lambda a: a.update(partitons=4), "a.yaml: partitons: no such field; did you mean 'partitions'?"),
+        (lambda a: a.update(intake={"tls": "locla"}), "a.yaml: intake.tls: should be 'local', is 'locla'"),
+        (
+            lambda a: a.update(intake={"tls": {"cert_file": "c.pem"}}),
+            "a.yaml: intake.tls.key_file: is required and missing",
+        ),
+        (
+            lambda a: a.update(querier={"tls": {"cert_file": "c.pem", "key_file": "k.pem", "ky_file": "k.pem"}}),
+            "a.yaml: querier.tls.ky_file: no such field; did you mean 'key_file'?",
+        ),
         (
             lambda a: a.update(limits={"grce_s": 4}),
             "a.yaml: limits.grce_s: no such field; did you mean 'grace_s'?",

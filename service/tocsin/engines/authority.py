@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tocsin.engines.errors import Misconfigured
+from tocsin.settings import CA_FILE
 
 CA_LIFE: Final = dt.timedelta(days=3650)
 CERTIFICATE_LIFE: Final = dt.timedelta(days=7)
@@ -55,7 +56,7 @@ class LocalAuthority:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.ca_file = directory / "ca.pem"
+        self.ca_file = directory / CA_FILE
         """What clients check servers by; it is there once `ensure` or `certify` was called."""
         self._key_file = directory / "ca.key"
 
@@ -196,7 +197,7 @@ def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        return x509.DNSName(host)
+        return x509.DNSName(host.encode("idna").decode())
 
 
 # Files ---------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,8 @@
-"""What the tests of the client share: real intakes with real logs, each served in a thread, that can be killed."""
+"""What the tests of the client share: real intakes with real logs, behind doors that can be killed."""
 
 import asyncio
 import contextlib
 import os
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,60 +10,18 @@ from typing import Any
 
 import pytest
 import trustme
-import uvicorn
-from starlette.types import ASGIApp
 
+from tests.unit.doors import Door
 from tocsin.core.requests import Request, decode_record
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.roles.intake import Intake, IntakeParts
-from tocsin.roles.process import bind
+from tocsin.roles.process import App, bind
+from tocsin.roles.tls import Files, Presented
 from tocsin.telemetry import Identity, Meters
 
 ROUTING_KEY = "d" * 32
 PARTITIONS = 2
-
-
-class Door:
-    """An ASGI app on a socket, served in a thread of its own."""
-
-    def __init__(self, app: ASGIApp, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        self._socket = bind("127.0.0.1", port)
-        self.port = int(self._socket.getsockname()[1])
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                lifespan="off",
-                log_config=None,
-                ws="none",
-                ssl_context_factory=(lambda _config, _default: tls) if tls else None,
-            )
-        )
-        self._thread = threading.Thread(target=self._serve, name="door")
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.005)
-
-    def kill(self) -> None:
-        """Breaks every connection and stops listening, without a word."""
-        for protocol in list(self._server.server_state.connections):
-            protocol.transport.abort()
-        self._server.force_exit = True
-        self.stop()
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-
-    def _serve(self) -> None:
-        asyncio.run(self._server.serve([self._socket]))
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Region:
@@ -150,7 +106,7 @@ def open_door() -> Iterator[Callable[..., Door]]:
     """Opens doors; those still open at the end are closed."""
     with contextlib.ExitStack() as stack:
 
-        def make(app: ASGIApp, **more: Any) -> Door:
+        def make(app: App, **more: Any) -> Door:
             door = Door(app, **more)
             stack.callback(door.kill)
             return door
@@ -159,14 +115,13 @@ def open_door() -> Iterator[Callable[..., Door]]:
 
 
 @pytest.fixture
-def tls(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+def tls(tmp_path: Path) -> tuple[Presented, Path]:
     """What a server presents, and the CA that signed it."""
     ca = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert("127.0.0.1").configure_cert(context)
-    ca_file = tmp_path / "ca.pem"
+    file, ca_file = tmp_path / "server.pem", tmp_path / "ca.pem"
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(file)
     ca.cert_pem.write_to_path(ca_file)
-    return context, ca_file
+    return Presented(lambda: Files(file, file)), ca_file
 
 
 @pytest.fixture

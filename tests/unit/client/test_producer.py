@@ -2,7 +2,6 @@
 
 import json
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -11,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.unit.client.conftest import ROUTING_KEY, Answers, Door, Region
+from tests.unit.client.conftest import ROUTING_KEY, Answers, Region
+from tests.unit.doors import Door
 from tocsin.client import Limits, NotDelivered, Producer, Receipt, Refused, SpoolFull, SpoolInUse, Unreachable
 from tocsin.core.ids import format_id
+from tocsin.roles.tls import Presented
 
 QUICK = Limits(patience_s=0.2, pause_first_s=0.02, pause_s_max=0.05)
 RegionOf = Callable[[str], Region]
@@ -59,10 +60,10 @@ def test_a_trigger_without_a_dedup_key_gets_one_that_the_receipt_tells(
 
 
 def test_regions_are_spoken_to_over_tls_and_known_by_the_ca_that_is_given(
-    region_of: RegionOf, open_door: OpenDoor, tls: tuple[ssl.SSLContext, Path]
+    region_of: RegionOf, open_door: OpenDoor, tls: tuple[Presented, Path]
 ) -> None:
-    context, ca_file = tls
-    url = open_door(region_of("a").app, tls=context).url
+    presented, ca_file = tls
+    url = open_door(region_of("a").app, tls=presented).url
 
     with Producer([url], ROUTING_KEY, ca_file=ca_file) as producer:
         assert producer.trigger("Disk full", "db-1", "critical").region_url == url

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.client.conftest import ROUTING_KEY, Door, Region
+from tests.unit.client.conftest import ROUTING_KEY, Region
+from tests.unit.doors import Door
 from tocsin.client import Limits, Producer
 from tocsin.client.spool import Spool
 from tocsin.core.ids import format_id

@@ -41,10 +41,13 @@ def shake_hands(certificate: Path, ca_file: Path, host: str) -> str:
         thread.join()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "intake.example.net", "192.0.2.7"])
+NAMES = ["intake.example.net", "192.0.2.7", "alarm.bücher.example"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", *NAMES])
 def test_a_client_that_has_the_ca_believes_a_server_under_each_of_its_names(host: str, tmp_path: Path) -> None:
     authority = LocalAuthority(tmp_path)
-    certificate = authority.certify("a-intake", ["intake.example.net", "192.0.2.7"], now=NOW)
+    certificate = authority.certify("a-intake", NAMES, now=NOW)
 
     assert shake_hands(certificate.file, authority.ca_file, host) == "TLSv1.3"
 
