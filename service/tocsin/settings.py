@@ -21,6 +21,8 @@ from tocsin.config import ConfigError, Problem, nearest, parse_yaml
 from tocsin.topology import OVERRIDE_PREFIX, Process, Region, Server, SqliteStack, Topology, load_topology
 
 PREFIX: Final = "TOCSIN_"
+CA_FILE: Final = "ca.pem"
+"""The certificate of the local authority, in `authority_dir`."""
 P = TypeVar("P", bound=Process)
 _Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -44,6 +46,8 @@ class Settings(BaseSettings):
     """Where `tocsin up` publishes what runs where. Not relative to the data directory."""
     token_file: Path = Path("tokens.json")
     """The tokens that the querier accepts."""
+    authority_dir: Path = Path("authority")
+    """Where this machine's own authority has its CA: for servers with `tls: local`."""
     faults_file: Path | None = None
     """The rules of the fault switch; left out, there is no switch around the engines."""
     journal: bool = False
@@ -122,6 +126,14 @@ class Settings(BaseSettings):
             )
         given = {"host": self.host, "port": self.port, "admin_port": self.admin_port}
         return process.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+    def ca_file(self, region: Region) -> Path | None:
+        """What clients of a region check its certificates by; None for what their system trusts, or without TLS.
+
+        It is there once one of the region's servers was started.
+        """
+        is_local = "local" in (region.intake.tls, region.querier.tls)
+        return (self.path(self.authority_dir) / CA_FILE).resolve() if is_local else None
 
     def path(self, relative: Path) -> Path:
         """A path of a region file, or of these settings, from the data directory; an absolute one stays."""

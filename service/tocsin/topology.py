@@ -16,7 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from tocsin.config import ConfigError, Problem, load_yaml, nearest
 from tocsin.core.limits import Limits
@@ -101,11 +111,31 @@ class Process(Section):
         return {field: port for field, port in ports.items() if port}
 
 
+class TlsFiles(Section):
+    """A certificate that somebody else issues. Its files are read again when they change."""
+
+    cert_file: Path
+    """PEM: the certificate, and those between it and its CA. Relative to the data directory."""
+    key_file: Path
+    """PEM: its key, without a password. Relative to the data directory."""
+
+
+# The tags tell the two apart by kind, so that a fault is told of the one that was meant.
+Tls = Annotated[
+    Annotated[Literal["local"], Tag("[local]")] | Annotated[TlsFiles, Tag("[files]")],
+    Discriminator(lambda value: "[local]" if isinstance(value, str) else "[files]"),
+]
+
+
 class Server(Process):
     """Where a role with clients of its own listens."""
 
     port: Port = 0
     """What clients talk to."""
+    tls: Tls | None = None
+    """What clients are spoken to over: `local` for a certificate of this machine's own authority, or files of one. Left
+    out, plain HTTP: for a network where something before us ends TLS.
+    """
 
     @property
     def ports(self) -> dict[str, int]:
@@ -118,7 +148,12 @@ class Server(Process):
         if self.port == 0 or self.host in {"0.0.0.0", "::"}:  # noqa: S104 (compared, not bound)
             return None
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """How an address of it begins."""
+        return "https" if self.tls else "http"
 
 
 class Region(Section):
@@ -354,7 +389,7 @@ def _merged(data: Any, overrides: Any) -> Any:
 
 def _problems(path: Path, error: ValidationError, overrides: Mapping[str, Any]) -> Iterator[Problem]:
     for fault in error.errors(include_url=False):
-        loc = tuple(part for part in fault["loc"] if part != "[key]")
+        loc = tuple(part for part in fault["loc"] if not str(part).startswith("["))  # [key], or a tag of a union
         field = ".".join(map(str, loc))
         name = str(loc[-1]) if loc else ""
         match fault["type"]:
@@ -395,9 +430,18 @@ def _fields_at(loc: Sequence[int | str]) -> list[str]:
             (schema,) = schema["patternProperties"].values()
         else:
             schema = schema["properties"][name]
-        if "$ref" in schema:
-            schema = definitions[schema["$ref"].rpartition("/")[2]]
+        reference = _reference(schema)
+        if reference:
+            schema = definitions[reference.rpartition("/")[2]]
     return list(schema["properties"])
+
+
+def _reference(schema: Mapping[str, Any]) -> str:
+    """The section that a schema, or one of its alternatives, refers to; empty when there is none."""
+    if "$ref" in schema:
+        return str(schema["$ref"])
+    alternatives = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    return next(filter(None, map(_reference, alternatives)), "")
 
 
 @functools.cache

@@ -1,8 +1,10 @@
 """`tocsin up` for real: both regions, an event in at one side and out at the other, a kill, and a clean end."""
 
+import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -69,11 +71,15 @@ def is_running(pid: int) -> bool:
 class Client:
     """A client of both regions."""
 
-    def __init__(self, http: httpx2.Client, published: dict[str, Any]) -> None:
+    def __init__(self, published: dict[str, Any]) -> None:
         self._regions = {region["name"]: region for region in published["regions"]}
         self._key = published["routing_key"]
-        self._http = http
-        http.headers["Authorization"] = f"Token token={published['token']}"
+        (ca_file,) = {region["ca_file"] for region in published["regions"]}
+        self.http = httpx2.Client(
+            headers={"Authorization": f"Token token={published['token']}"},
+            timeout=10,
+            verify=ssl.create_default_context(cafile=ca_file),
+        )
 
     def send(self, region: str, dedup_key: str) -> str:
         event = {
@@ -82,12 +88,12 @@ class Client:
             "dedup_key": dedup_key,
             "payload": {"summary": f"{dedup_key} is down", "source": "test", "severity": "critical"},
         }
-        answer = self._http.post(f"{self._regions[region]['intake_url']}/v2/enqueue", json=event)
+        answer = self.http.post(f"{self._regions[region]['intake_url']}/v2/enqueue", json=event)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
     def read(self, region: str, id: str) -> dict[str, Any] | None:
-        answer = self._http.get(f"{self._regions[region]['query_url']}/incidents/{id}")
+        answer = self.http.get(f"{self._regions[region]['query_url']}/incidents/{id}")
         assert answer.status_code in {200, 202}, answer.text
         assert "Tocsin-Complete-Until" in answer.headers
         return dict(answer.json()["incident"]) if answer.status_code == 200 else None
@@ -97,21 +103,28 @@ class Client:
 
 
 @pytest.fixture
-def http(caplog: pytest.LogCaptureFixture) -> Iterator[httpx2.Client]:
+def connect(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[Path], Client]]:
+    """Makes clients of what is published."""
     caplog.set_level("WARNING", logger="httpx2")  # a line a request would hide what failed
-    with httpx2.Client(timeout=10) as made:
-        yield made
+    with contextlib.ExitStack() as stack:
+
+        def make(up_file: Path) -> Client:
+            client = Client(json.loads(up_file.read_bytes()))
+            stack.enter_context(client.http)
+            return client
+
+        yield make
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
 def test_events_cross_regions_survive_a_kill_and_nothing_outlives_ctrl_c(
-    up: subprocess.Popen[str], http: httpx2.Client, env: dict[str, str], tmp_path: Path
+    up: subprocess.Popen[str], connect: Callable[[Path], Client], env: dict[str, str], tmp_path: Path
 ) -> None:
     up_file = Path(env["TOCSIN_UP_FILE"])
     until("all is ready", lambda: up_file.exists() or up.poll() is not None, START_S_MAX)
     assert up.poll() is None, (tmp_path / "out").read_text()
     assert up_file.stat().st_mode & 0o077 == 0
-    client = Client(http, json.loads(up_file.read_bytes()))
+    client = connect(up_file)
 
     first = client.send("a", "db-1")
     incident = client.until_seen("b", first)

@@ -73,7 +73,7 @@ def list_regions(regions_dir: output.RegionsDir = None, as_json: output.AsJson =
     topology = settings.topology()
     published = read_published(settings.up_file)
     states = asyncio.run(_states(settings, topology))
-    rows = [(published.get(one.name) or addresses(one)) | states[one.name] for one in topology.regions]
+    rows = [(published.get(one.name) or addresses(one, settings)) | states[one.name] for one in topology.regions]
     output.show_list(
         rows,
         {
@@ -104,10 +104,10 @@ async def _states(settings: Settings, topology: Topology) -> dict[str, dict[str,
                 found = await statuses(store)
                 read = read or bool(found)
                 if found:
-                    state["halted"] = sorted({why for status in found for why in status["halted"]})
-                    state["ill"] = any(status["ill"] for status in found)
-                    state["heard_s"] = max(0.0, time.time() - max(status["at_us"] for status in found) / 1e6)
-            except (EngineError, ValueError, LookupError, TypeError) as error:
+                    state["halted"] = sorted({why for status in found for why in status.halted})
+                    state["ill"] = any(status.ill for status in found)
+                    state["heard_s"] = max(0.0, time.time() - max(status.at_us for status in found) / 1e6)
+            except (EngineError, ValueError) as error:
                 state["away"] = str(error)
             states[name] = state
     return {name: {"drained": name in drained if read else None} | state for name, state in states.items()}
@@ -126,14 +126,15 @@ def _spell_state(row: output.Row) -> str:
     return ", ".join(words) or "serving"
 
 
-def addresses(region: Region) -> dict[str, Any]:
+def addresses(region: Region, settings: Settings) -> dict[str, Any]:
     """Where clients find a region, as far as its file tells."""
+    ca_file = settings.ca_file(region)
     return {
         "name": region.name,
         "intake_url": region.intake.url,
         "query_url": region.querier.url,
         "console_url": None,
-        "ca_file": None,
+        "ca_file": None if ca_file is None else str(ca_file),
     }
 
 

@@ -165,10 +165,14 @@ class LocalSet:
                 "intake_url": self.processes[region, "intake"].url,
                 "query_url": self.processes[region, "querier"].url,
                 "console_url": None,
-                "ca_file": None,
+                "ca_file": self._ca_file(region),
             }
             for region in self._topology.names
         ]
+
+    def _ca_file(self, region: str) -> str | None:
+        path = self._settings.ca_file(self._topology.region(region))
+        return None if path is None else str(path)
 
     @property
     def published(self) -> dict[str, Any]:

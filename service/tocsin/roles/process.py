@@ -34,6 +34,8 @@ import uvicorn
 import uvloop
 
 from tocsin.engines.errors import EngineError, Misconfigured
+from tocsin.roles.guard import GuardedProtocol
+from tocsin.roles.tls import Presented, presented
 from tocsin.settings import Settings
 from tocsin.telemetry import Identity, Meters, configure_logging
 from tocsin.topology import Process, Region, Topology
@@ -47,6 +49,8 @@ KEEP_ALIVE_S: Final = 30
 """An idle connection of a client is closed after so many seconds."""
 REQUESTS_MAX: Final = 1_000
 """Connections and requests at one time; what is above that is answered 503 at once."""
+HANDSHAKE_S_MAX: Final = 10.0
+"""How long a client may take for the TLS handshake, and for the end of it."""
 BACKLOG: Final = 1_024
 CHECK_S_MAX: Final = 2.0
 """A check of readiness that takes longer says that the process is not ready."""
@@ -108,15 +112,23 @@ def run(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> None:
 async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> None:
     place = frame.listening
     with _Stop() as stop, contextlib.ExitStack() as sockets:
-        ports = [place.admin_port, *([place.port] if isinstance(place, ServerPlace) else [])]
-        bound = [sockets.enter_context(bind(place.host, port)) for port in ports]
+        admin = sockets.enter_context(bind(place.host, place.admin_port))
+        if isinstance(place, ServerPlace):
+            clients = sockets.enter_context(bind(place.host, place.port))
+            tls = presented(f"{frame.region.name}-{frame.role}", place, frame.settings)
+        else:
+            clients, tls = None, None
         async with opened as service:
-            apps: list[App] = [Health(frame.role, service.unready, stop.wanted, frame.meters)]
-            if service.app is not None:
-                apps.append(service.app)
+
+            async def unready() -> list[str]:
+                return [*(tls.problems if tls else ()), *await service.unready()]
+
+            servers = [HttpServer(Health(frame.role, unready, stop.wanted, frame.meters), admin)]
+            if clients and service.app:
+                servers.append(HttpServer(service.app, clients, tls))
             # Servers end before `opened` closes the engines that requests under way still need.
-            async with _served([HttpServer(app, port) for app, port in zip(apps, bound, strict=True)]):
-                _announce(frame, bound)
+            async with _served(servers):
+                _announce(frame, *(server.url for server in servers))
                 try:
                     await service.run(stop.wanted)
                 finally:
@@ -124,11 +136,11 @@ async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> 
     _log.info("stopped", extra={"action": "stopped"})
 
 
-def _announce(frame: Frame, sockets: list[socket.socket]) -> None:
-    admin_url, *urls = [url_of(bound) for bound in sockets]
-    line = {"role": frame.role, "region": frame.region.name, "pid": os.getpid()}
-    print(json.dumps(line | {"url": urls[0] if urls else None, "admin_url": admin_url}), flush=True)  # noqa: T201 - see the theory
-    _log.info("listening", extra={"action": "listening", "url": urls[0] if urls else None, "admin_url": admin_url})
+def _announce(frame: Frame, admin_url: str, url: str | None = None) -> None:
+    urls = {"url": url, "admin_url": admin_url}
+    line = {"role": frame.role, "region": frame.region.name, "pid": os.getpid()} | urls
+    print(json.dumps(line), flush=True)  # noqa: T201 - see the theory
+    _log.info("listening", extra={"action": "listening", **urls})
 
 
 class _Stop:
@@ -215,24 +227,26 @@ def bind(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def url_of(bound: socket.socket) -> str:
+def url_of(bound: socket.socket, scheme: str = "http") -> str:
     """Where this machine finds a socket."""
     host, port, *_ = bound.getsockname()
     address = ipaddress.ip_address(host)
     if address.is_unspecified:
         address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")  # noqa: PLR2004
-    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"  # noqa: PLR2004
+    return f"{scheme}://[{address}]:{port}" if address.version == 6 else f"{scheme}://{address}:{port}"  # noqa: PLR2004
 
 
 class HttpServer(uvicorn.Server):
-    """An ASGI app on a socket that is listening already; `should_exit` ends it within `REQUESTS_S_MAX`."""
+    """An ASGI app on a socket that is listening already, over TLS if it has something to present; `should_exit` ends it
+    within `REQUESTS_S_MAX`.
+    """
 
-    def __init__(self, app: App, bound: socket.socket) -> None:
+    def __init__(self, app: App, bound: socket.socket, tls: Presented | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 lifespan="off",
-                http="httptools",
+                http=GuardedProtocol,
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -246,16 +260,36 @@ class HttpServer(uvicorn.Server):
             )
         )
         self.listens = asyncio.Event()
+        self.url = url_of(bound, "https" if tls else "http")
         self._bound = bound
+        self._tls = tls
 
     async def serve_socket(self) -> None:
         """Serves until `should_exit`."""
-        await self.serve(sockets=[self._bound])
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As the base class does, and says when it is done; if it failed, `serve_socket` raises why."""
+        keeping = asyncio.create_task(self._tls.keep()) if self._tls else None
         try:
-            await super().startup(sockets)
+            await self.serve(sockets=[self._bound])
+        finally:
+            if keeping:
+                keeping.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 (as the base class)
+        """Listens, and says when it does; if it cannot, `serve_socket` raises why.
+
+        In place of the base class's, which gives a TLS handshake a minute.
+        """
+        context, bound_s = (self._tls.context, HANDSHAKE_S_MAX) if self._tls else (None, None)
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: GuardedProtocol(self.config, self.server_state, {}),
+                sock=self._bound,
+                backlog=BACKLOG,
+                ssl=context,
+                ssl_handshake_timeout=bound_s,
+                ssl_shutdown_timeout=bound_s,
+            )
+            self.servers = [server]
+            self.started = True
         finally:
             self.listens.set()
 

@@ -9,20 +9,24 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from tests.documents_made import drained, status
 from tests.unit.cli.premises import Premises
 from tocsin.core.statements import PersonWord, RegionOrder
-from tocsin.engines.store import Document
 
 Run = Callable[..., Result]
 
 
-def row(name: str, intake: str | None = None, query: str | None = None) -> dict[str, Any]:
-    return {"name": name, "intake_url": intake, "query_url": query, "console_url": None, "ca_file": None}
+def row(name: str, intake: str | None = None, query: str | None = None, *, of: Premises) -> dict[str, Any]:
+    ca_file = str(of.data_dir.resolve() / "authority" / "ca.pem")
+    return {"name": name, "intake_url": intake, "query_url": query, "console_url": None, "ca_file": ca_file}
 
 
 def found(result: Result) -> list[dict[str, Any]]:
     """Where the regions are, without how they are."""
-    return [{name: one[name] for name in row("")} for one in json.loads(result.stdout)]
+    return [
+        {name: one[name] for name in ("name", "intake_url", "query_url", "console_url", "ca_file")}
+        for one in json.loads(result.stdout)
+    ]
 
 
 @pytest.fixture(autouse=True)
@@ -30,25 +34,28 @@ def _nothing_ran(premises: Premises) -> None:
     """Commands look into a data directory of this test."""
 
 
-def test_regions_that_do_not_run_have_no_address_where_their_files_leave_the_port_free(run: Run) -> None:
-    assert found(run("region", "ls", "--json")) == [row("a"), row("b")]
+def test_regions_that_do_not_run_have_no_address_where_their_files_leave_the_port_free(
+    run: Run, premises: Premises
+) -> None:
+    assert found(run("region", "ls", "--json")) == [row("a", of=premises), row("b", of=premises)]
     assert run("region", "ls").stdout.splitlines()[1].split("  ")[0].startswith("a")
     assert "not running" in run("region", "ls").stdout
 
 
-def test_what_runs_is_found_where_it_was_published(run: Run, tmp_path: Path) -> None:
-    up = {"regions": [row("a", "http://127.0.0.1:1111", "http://127.0.0.1:2222")], "routing_key": "r", "token": "t"}
+def test_what_runs_is_found_where_it_was_published(run: Run, premises: Premises, tmp_path: Path) -> None:
+    a = row("a", "https://127.0.0.1:1111", "https://127.0.0.1:2222", of=premises)
+    up = {"regions": [a], "routing_key": "r", "token": "t"}
     (tmp_path / "up.json").write_text(json.dumps(up), encoding="utf-8")
 
     result = run("region", "ls", "--json")
 
-    assert found(result) == [*up["regions"], row("b")]
+    assert found(result) == [a, row("b", of=premises)]
 
 
-def test_a_fixed_port_is_known_from_the_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fixed_port_is_known_from_the_file(run: Run, premises: Premises, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOCSIN_REGION__INTAKE", "{host: localhost.example, port: 8080}")
 
-    assert found(run("region", "ls", "--json"))[0] == row("a", "http://localhost.example:8080")
+    assert found(run("region", "ls", "--json"))[0] == row("a", "https://localhost.example:8080", of=premises)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"regions": 3}', '{"regions": [{}]}', '{"regions": [3]}'])
@@ -64,18 +71,13 @@ def test_a_damaged_publication_is_named_and_said_how_to_mend(run: Run, tmp_path:
 # How they are --------------------------------------------------------------------------------------------------------
 
 
-def status(number: int, *, halted: list[str] | None = None, ill: bool = False, age_s: float = 0.0) -> Document:
-    at_us = int((time.time() - age_s) * 1e6)
-    value = {"partition": number, "at_us": at_us, "halted": halted or [], "ill": ill}
-    return Document(f"status/{number}", at_us, json.dumps(value).encode())
-
-
 def test_how_regions_are_is_told_by_what_their_creators_wrote(run: Run, premises: Premises) -> None:
     premises.make()
     why = "0x01.02: better-peer-stored"
-    for document in (status(0), status(1, halted=[why]), Document("region-words", 1, b'{"drained": ["b"]}')):
+    now_us = int(time.time() * 1e6)
+    for document in (status(0, at_us=now_us), status(1, at_us=now_us, halted=[why]), drained("b")):
         premises.in_store("a", lambda store, document=document: store.put_document(document))
-    premises.in_store("b", lambda store: store.put_document(status(0, ill=True, age_s=300)))
+    premises.in_store("b", lambda store: store.put_document(status(0, ill=True, at_us=now_us - 300_000_000)))
 
     a, b = json.loads(run("region", "ls", "--json").stdout)
 

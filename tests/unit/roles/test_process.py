@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -182,7 +183,9 @@ def test_a_request_under_way_is_answered_before_the_engines_are_closed(
     async def client() -> None:
         said = json.loads(capsys.readouterr().out)
         assert (said["role"], said["region"], said["pid"]) == ("intake", "a", os.getpid())
-        async with httpx2.AsyncClient() as http:
+        assert (said["admin_url"][:7], said["url"][:8]) == ("http://", "https://")
+        ca_file = frame.settings.ca_file(frame.region)
+        async with httpx2.AsyncClient(verify=ssl.create_default_context(cafile=ca_file)) as http:
             assert (await http.get(f"{said['admin_url']}/health/ready")).status_code == 200
             done.append((await http.get(said["url"])).text)
 

@@ -8,6 +8,7 @@ waits as long as he is told.
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,9 +84,9 @@ class Player:
 
 
 @asynccontextmanager
-async def open_player(intakes: dict[str, str]) -> AsyncIterator[Player]:
-    """A player with a pool of connections."""
-    async with httpx2.AsyncClient(timeout=10.0) as client:
+async def open_player(intakes: dict[str, str], ca_file: Path | None) -> AsyncIterator[Player]:
+    """A player with a pool of connections; `ca_file` is what the regions' certificates are checked by."""
+    async with httpx2.AsyncClient(timeout=10.0, verify=ssl.create_default_context(cafile=ca_file)) as client:
         yield Player(client, intakes)
 
 

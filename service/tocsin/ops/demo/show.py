@@ -112,7 +112,8 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
         if settings.faults_file is None:
             raise AssertionError  # the command sets it
         switch = FaultSwitch(settings.path(settings.faults_file))
-        async with open_player({name: local.intake_url(name) for name in topology.names}) as player:
+        ca_file = settings.ca_file(topology.regions[0])  # both have the authority of this data directory
+        async with open_player({name: local.intake_url(name) for name in topology.names}, ca_file) as player:
             await _play_in(local, player, audience, events, topology.names)
             played = len(player.accepted)
             outcomes = []
