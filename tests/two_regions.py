@@ -17,6 +17,7 @@ from typing import Any, Self
 import pytest
 
 from tests.requests_made import PARTITIONS
+from tocsin.core.documents import STATUS_PREFIX, PartitionStatus
 from tocsin.core.ids import RequestKey, partition_of
 from tocsin.core.kept import Kept, Stage
 from tocsin.core.requests import Record, Request, encode_request
@@ -193,14 +194,14 @@ class Site:
         kept = await self.store.kept(key)
         return kept is not None and kept.stage is stage
 
-    async def statuses(self) -> dict[int, dict[str, Any]]:
+    async def statuses(self) -> dict[int, PartitionStatus]:
         """Partition number to how it is, as written down for queries."""
-        documents = [json.loads(document.value) for document in await self.store.documents("status/")]
-        return {status["partition"]: status for status in documents}
+        written = [PartitionStatus.decode(document.value) for document in await self.store.documents(STATUS_PREFIX)]
+        return {status.partition: status for status in written}
 
     async def is_halted(self) -> bool:
         """Whether queries are told that this region is halted."""
-        return any(status["halted"] for status in (await self.statuses()).values())
+        return any(status.halted for status in (await self.statuses()).values())
 
     async def journal(self) -> list[JournalRow]:
         """The store's own log of writes."""

@@ -1,30 +1,27 @@
 """Documents that creators keep in their store, as an operator reads them; the budget is released here, too."""
 
-import json
-from typing import Any, Final
+from typing import Final
 
 from tocsin.core.budget import Budget
+from tocsin.core.documents import BUDGET, REGION_WORDS, STATUS_PREFIX, PartitionStatus, RegionWords
 from tocsin.engines.errors import Unavailable
 from tocsin.engines.store import Document, Store
 
-BUDGET: Final = "budget"
-REGION_WORDS: Final = "region-words"
-STATUS: Final = "status/"
 RELEASES_MAX: Final = 5
 
 
-async def drained_regions(store: Store) -> list[str]:
+async def drained_regions(store: Store) -> tuple[str, ...]:
     """The regions that count as drained, by what this store's creators read in the ledgers.
 
-    Raises `EngineError`, and ValueError or LookupError for a damaged document.
+    Raises `EngineError`, and ValueError for a damaged document.
     """
     document = await store.document(REGION_WORDS)
-    return list(json.loads(document.value)["drained"]) if document else []
+    return RegionWords.decode(document.value).drained if document else ()
 
 
-async def statuses(store: Store) -> list[dict[str, Any]]:
+async def statuses(store: Store) -> list[PartitionStatus]:
     """How each partition number was when its owner last wrote it down; raises `EngineError`, ValueError."""
-    return [json.loads(document.value) for document in await store.documents(STATUS)]
+    return [PartitionStatus.decode(document.value) for document in await store.documents(STATUS_PREFIX)]
 
 
 async def budget(store: Store) -> Budget:

@@ -104,7 +104,7 @@ async def look(reached: Reached, topology: Topology, now_us: int) -> list[Region
         try:
             if store is not None:
                 progress = await _read_store(store, state, topology, now_us)
-        except (EngineError, ValueError, LookupError, TypeError) as error:
+        except (EngineError, ValueError) as error:
             state.away.append(f"store of {region.name}: {error}")
         try:
             await _read_log(log, region, state, progress, now_us)
@@ -119,19 +119,19 @@ async def _read_store(
 ) -> dict[int, dict[str, SourceProgress]]:
     """Fills in what the store tells; returns the union of its owners' accounts by partition."""
     rows = await store.progress()
-    state.drained = await documents.drained_regions(store)
+    state.drained = list(await documents.drained_regions(store))
     state.complete_until_us = complete_until(rows, len(state.partitions), topology.names, state.drained)
     budget = await documents.budget(store)
     state.budget_counted, state.budget_spent = documents.services_counted(budget), budget.spent
     state.lost = [lost._asdict() for lost in await store.lost()]
-    written = {status["partition"]: status for status in await documents.statuses(store)}
+    written = {status.partition: status for status in await documents.statuses(store)}
     for partition in state.partitions:
         status = written.get(partition.partition)
         if status is not None:
-            partition.phase, partition.halted = status["phase"], status["halted"]
-            partition.held, partition.set_aside = status["held"], status["set_aside"]
-            partition.quarantined = status["quarantined"]
-            partition.written_s = max(0.0, (now_us - status["at_us"]) / 1e6)
+            partition.phase, partition.halted = status.phase, list(status.halted)
+            partition.held, partition.set_aside = status.held, status.set_aside
+            partition.quarantined = status.quarantined
+            partition.written_s = max(0.0, (now_us - status.at_us) / 1e6)
     return {
         partition.partition: merge_rows(row for row in rows if row.partition == partition.partition)
         for partition in state.partitions

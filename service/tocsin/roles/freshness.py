@@ -7,18 +7,15 @@ it: asked afterwards, the mark may have passed the very request that was not the
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
-
-import msgspec
+from typing import Final, NamedTuple
 
 from tocsin.core.completeness import complete_until
+from tocsin.core.documents import REGION_WORDS, RegionWords
 from tocsin.core.kept import Kept
 from tocsin.engines.store import Store
 from tocsin.roles.rest import moment
 
 READ_EVERY_S: Final = 0.25
-REGION_WORDS: Final = "region-words"
-"""The document in which the creator writes down which regions are drained."""
 SET_ASIDE_SHOWN_MAX: Final = 20
 
 COMPLETE_UNTIL_HEADER: Final = "Tocsin-Complete-Until"
@@ -52,10 +49,6 @@ class Freshness(NamedTuple):
         return self.until_us is None or newest_us is None or newest_us > self.until_us
 
 
-class _RegionWords(msgspec.Struct):
-    drained: list[str] = []
-
-
 class FreshnessReader:
     """Reads how far the store is."""
 
@@ -76,12 +69,8 @@ class FreshnessReader:
             began = self._monotonic()
             if began - self._read_at >= READ_EVERY_S:
                 words = await self._store.document(REGION_WORDS)
-                drained = _drained(words.value) if words else []
+                drained = RegionWords.decode(words.value).drained if words else ()
                 until_us = complete_until(await self._store.progress(), self._partitions, self._regions, drained)
-                self._freshness = Freshness(until_us, tuple(drained))
+                self._freshness = Freshness(until_us, drained)
                 self._read_at = began
             return self._freshness
-
-
-def _drained(value: Any) -> list[str]:
-    return sorted(msgspec.json.decode(value, type=_RegionWords).drained)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 
-import msgspec
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -24,6 +23,7 @@ from pydantic import Field
 
 from tocsin.config import ConfigError
 from tocsin.core.completeness import CLOCK_BOUND_S, covers
+from tocsin.core.documents import STATUS_PREFIX, PartitionStatus
 from tocsin.core.ids import format_id, id_seconds, parse_id, parse_printed
 from tocsin.core.incidents import Incident, IncidentFilter, Status, entries_in, incident_of
 from tocsin.core.kept import Kept, Stage
@@ -37,8 +37,6 @@ from tocsin.roles.rest import RestError, Shapes
 from tocsin.roles.web import answer, make_app
 from tocsin.telemetry import Counter, Meters
 
-STATUS: Final = "status/"
-"""The documents in which creators write down how each partition is."""
 PAGE_DEFAULT: Final = 25
 PAGE_MAX: Final = 100
 REACH_MAX: Final = 10_000
@@ -81,14 +79,6 @@ class _Id(NamedTuple):
     @property
     def shown(self) -> str:
         return format_id(self.id) + (f".{self.digest.hex()}" if self.digest else "")
-
-
-class _Status(msgspec.Struct):
-    """Of a partition's status what readiness goes by."""
-
-    partition: int = -1
-    halted: list[str] = []
-    ill: bool = False
 
 
 class Querier:
@@ -150,12 +140,16 @@ class Querier:
         """Why clients should ask another region, empty when there is no reason."""
         try:
             async with asyncio.timeout(self._parts.read_s_max):
-                documents = await self._store.documents(STATUS)
+                documents = await self._store.documents(STATUS_PREFIX)
         except (EngineError, TimeoutError) as error:
             return [f"the store does not answer: {str(error) or 'no answer in time'}"]
         reasons = [*self._parts.directory.problems, *self._parts.tokens.problems]
         for document in documents:
-            status = msgspec.json.decode(document.value, type=_Status)
+            try:
+                status = PartitionStatus.decode(document.value)
+            except ValueError as error:
+                reasons.append(f"the document {document.name} is damaged: {error}")
+                continue
             reasons += [f"partition {status.partition} is halted: {why}" for why in status.halted]
             if status.ill:
                 reasons.append(f"partition {status.partition} is ill: the store does not take its entries")

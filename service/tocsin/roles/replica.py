@@ -6,14 +6,20 @@ into the store, where the querier and people read it.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
-import msgspec
-
 from tocsin.core.budget import Budget
+from tocsin.core.documents import (
+    BUDGET,
+    REGION_WORDS,
+    SERVICES_SEEN,
+    STATUS_PREFIX,
+    PartitionStatus,
+    RegionWords,
+    ServicesSeen,
+)
 from tocsin.core.effects import BudgetIs, RegionIs, StoreAnswers
 from tocsin.core.kept import Stage
 from tocsin.core.limits import Limits
@@ -25,10 +31,6 @@ PACE_S: Final = 0.5
 PROBE_S_MAX: Final = 2.0
 CARE_S_MAX: Final = 5.0
 SEEN_MAX: Final = 1000
-BUDGET: Final = "budget"
-SEEN: Final = "services-seen"
-REGION_WORDS: Final = "region-words"
-STATUS: Final = "status/"
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +67,8 @@ class ReplicaCare:
                 await care
         except EngineError as error:
             _log.warning("%s", error, extra={"action": "care_failed"})
+        except ValueError as error:  # with a budget that nobody can read nothing is skipped, and nothing else stops
+            _log.error("a document in the store is damaged: %s", error, extra={"action": "document_damaged"})
         except TimeoutError:
             _log.warning("the store did not answer within %.0f s", CARE_S_MAX, extra={"action": "care_failed"})
 
@@ -137,9 +141,9 @@ class ReplicaCare:
 
     async def _load_seen(self) -> None:
         """Where this fails, a smaller number of services seen makes the budget smaller, never larger."""
-        document = await self._store.document(SEEN)
+        document = await self._store.document(SERVICES_SEEN)
         if document:
-            self._seen = msgspec.json.decode(document.value, type=dict[str, int])
+            self._seen = ServicesSeen.decode(document.value).seen_us
 
     def _services_seen(self) -> tuple[str, ...]:
         for owner in self._owners.values():
@@ -158,10 +162,10 @@ class ReplicaCare:
         ill = any(owner.machine.known.is_ill(now()) for owner in self._owners.values())
         draining = self._region in self.drained()
         if self.answers:
-            for document in await self._store.documents(STATUS):
-                status: dict[str, Any] = json.loads(document.value)
-                if status["partition"] not in self._owners:
-                    halted = halted or bool(status["halted"])
+            for document in await self._store.documents(STATUS_PREFIX):
+                status = PartitionStatus.decode(document.value)
+                if status.partition not in self._owners:
+                    halted = halted or bool(status.halted)
         told = RegionIs(halted, ill, draining)
         if told != self._told:
             self._told = told
@@ -184,9 +188,9 @@ class ReplicaCare:
         await asyncio.gather(*(self.put_status(owner) for owner in self._owners.values()))
         if self._owners:
             at_us = now().unix_us
-            words = json.dumps({"drained": self.drained()}).encode()
-            await self._store.put_document(Document(REGION_WORDS, at_us, words))
-            await self._store.put_document(Document(SEEN, at_us, msgspec.json.encode(self._seen)))
+            words, seen = RegionWords(drained=tuple(self.drained())), ServicesSeen(seen_us=self._seen)
+            await self._store.put_document(Document(REGION_WORDS, at_us, words.encode()))
+            await self._store.put_document(Document(SERVICES_SEEN, at_us, seen.encode()))
 
     async def put_status(self, owner: Owner) -> None:
         """Writes down how a partition number is; raises `EngineError`."""
@@ -197,20 +201,20 @@ class ReplicaCare:
         machine = owner.machine
         stages = [case.stage for case in machine.cases.open.values()]
         machine.sources.settle()
-        status = {
-            "partition": owner.partition,
-            "at_us": now().unix_us,
-            "epoch": owner.claim.epoch,
-            "phase": machine.phase,
-            "halted": machine.halted,
-            "ill": machine.known.is_ill(now()),
-            "store_answers": machine.known.answers,
-            "lag_records": owner.lag_records,
-            "lag_s": round(owner.lag_s, 3),
-            "held": stages.count(Stage.HELD),
-            "set_aside": stages.count(Stage.ASIDE),
-            "quarantined": stages.count(Stage.QUARANTINED),
-            "incarnation": machine.known.incarnation,
-        }
-        version = now().unix_us
-        await self._store.put_document(Document(f"{STATUS}{owner.partition}", version, json.dumps(status).encode()))
+        at = now()
+        status = PartitionStatus(
+            partition=owner.partition,
+            at_us=at.unix_us,
+            epoch=owner.claim.epoch,
+            phase=machine.phase,
+            halted=tuple(machine.halted),
+            ill=machine.known.is_ill(at),
+            store_answers=machine.known.answers,
+            lag_records=owner.lag_records,
+            lag_s=round(owner.lag_s, 3),
+            held=stages.count(Stage.HELD),
+            set_aside=stages.count(Stage.ASIDE),
+            quarantined=stages.count(Stage.QUARANTINED),
+            incarnation=machine.known.incarnation,
+        )
+        await self._store.put_document(Document(status.name, at.unix_us, status.encode()))

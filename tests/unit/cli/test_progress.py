@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from tests.documents_made import drained, status
 from tests.unit.cli.premises import Premises, partition
 from tests.unit.ops.regions_rows import PARTITIONS, complete, request, tamper
 from tocsin.core.budget import Budget
+from tocsin.core.documents import BUDGET
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
 from tocsin.engines.store import Document, Lost
 
@@ -66,12 +68,10 @@ def test_what_retention_removed_unread_is_no_lag_but_said(run: Run, premises: Pr
 def test_the_table_names_what_holds_a_partition(run: Run, premises: Premises) -> None:
     premises.make()
     halted = "0x5d684054fc3540a0.0123456789ab: better-peer-stored"
-    status = {"partition": 1, "at_us": NOW_US, "phase": "running", "halted": [halted]}
-    status |= {"held": 3, "set_aside": 7, "quarantined": 11, "ill": False}
     for document in (
-        Document("status/1", NOW_US, json.dumps(status).encode()),
-        Document("budget", 1, Budget(("checkout",), spent=True).encode()),
-        Document("region-words", 1, b'{"drained": ["b"]}'),
+        status(1, at_us=NOW_US, halted=[halted], held=3, set_aside=7, quarantined=11),
+        Document(BUDGET, 1, Budget(("checkout",), spent=True).encode()),
+        drained("b"),
     ):
         premises.in_store("a", lambda store, document=document: store.put_document(document))
     premises.in_store("a", lambda store: store.put_lost(Lost(2, "b", 10, 25, NOW_US)))

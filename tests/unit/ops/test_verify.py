@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents_made import drained
 from tests.unit.ops.regions_rows import AT_US, PARTITIONS, complete, garbage, kept, refold, request, store_all, tamper
 from tocsin.core.events import entry_of
 from tocsin.core.kept import Stage
 from tocsin.core.requests import Request
 from tocsin.engines.embedded.store import EmbeddedStore
-from tocsin.engines.store import Document, Lost
+from tocsin.engines.store import Lost
 from tocsin.ops import scan
 from tocsin.ops.comparison import Difference
 from tocsin.ops.verify import Outcome, Report, verify
@@ -210,7 +211,7 @@ async def test_a_drained_region_holds_nobody_up(stores: Stores) -> None:
     await filled(stores)
     for store in stores.values():
         await complete(store, LATER_US, sources=["a"])
-        await store.put_document(Document("region-words", 1, b'{"drained": ["b"]}'))
+        await store.put_document(drained("b"))
     assert (await compare(stores, everything=False)).complete_until_us == LATER_US
 
 

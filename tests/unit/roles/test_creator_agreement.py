@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.requests_made import invalid_request, key_in, request
 from tests.two_regions import TwoRegions, set_environment, two_regions, until
+from tocsin.core.documents import REGION_WORDS, RegionWords
 from tocsin.core.failures import Kind
 from tocsin.core.ids import NOBODY, RequestKey
 from tocsin.core.kept import Stage
@@ -40,7 +41,7 @@ async def test_requests_of_either_region_are_stored_and_folded_in_both(regions: 
         assert [row.effect for row in await site.journal()] == ["inserted"] * 600
         statuses = await site.statuses()
         assert sorted(statuses) == [0, 1]
-        assert all(status["lag_records"] == 0 and status["phase"] == "stopped" for status in statuses.values())
+        assert all(status.lag_records == 0 and status.phase == "stopped" for status in statuses.values())
 
 
 async def test_a_region_that_refuses_what_its_peer_stored_halts_that_partition_and_resumes_once_healed(
@@ -51,7 +52,7 @@ async def test_a_region_that_refuses_what_its_peer_stored_halts_that_partition_a
     one = request(stuck)
     await regions.a.send(one)
     await until(regions.b.is_halted, "the halt of b")
-    assert "better-peer-stored" in str((await regions.b.statuses())[0]["halted"])
+    assert "better-peer-stored" in str((await regions.b.statuses())[0].halted)
     assert any("partition 0 is halted" in why for why in regions.b.running[0].creator.unready)
     assert not await regions.a.is_halted()
 
@@ -216,8 +217,8 @@ async def test_a_drained_peer_has_no_vote(regions: TwoRegions) -> None:
     await regions.a.say(RegionOrder("b", 1, PersonWord.DRAINED, "tester", 1), 1)
 
     async def both_know() -> bool:
-        words = [await site.store.document("region-words") for site in regions.both]
-        return all(word is not None and b'"b"' in word.value for word in words)
+        words = [await site.store.document(REGION_WORDS) for site in regions.both]
+        return all(word is not None and RegionWords.decode(word.value).drained == ("b",) for word in words)
 
     await until(both_know, "both stores saying that b is drained")
     bad = invalid_request(key_in(0, "bad"))

@@ -47,7 +47,7 @@ async def test_a_second_creator_stands_by_and_takes_over_what_the_first_lets_go(
     assert len(await a.journal()) == 8
 
     async def says_so() -> bool:
-        return {status["epoch"] for status in (await a.statuses()).values()} == {2}
+        return {status.epoch for status in (await a.statuses()).values()} == {2}
 
     await until(says_so, "the status of the new owner")
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.documents_made import drained, status
 from tests.unit.roles.conftest import NOW_S, Clock, counted
 from tocsin.core.entries import Entry
 from tocsin.core.failures import Kind
@@ -374,7 +375,7 @@ async def test_a_region_that_is_silent_holds_complete_until_back_until_it_is_dra
     assert response.headers["tocsin-complete-until"] == "unknown"
     assert "tocsin-drained" not in response.headers
 
-    await desk.store.put_document(Document("region-words", 1, b'{"drained": ["b"]}'))
+    await desk.store.put_document(drained("b"))
     desk.clock.go(1)
     response = await desk.get("/incidents")
     assert response.headers["tocsin-complete-until"] == "2023-11-14T22:14:10.000000Z"
@@ -514,12 +515,13 @@ async def test_while_the_store_is_away_reads_are_503(desk: Desk, meters: Meters,
 
 async def test_a_halted_or_ill_partition_makes_the_querier_not_ready_and_reads_go_on(desk: Desk) -> None:
     assert await desk.querier.unready() == []
-    status = {"partition": 0, "halted": ["better-peer-stored: 0x1.2"], "ill": False, "lag_s": 3.5}
-    await desk.store.put_document(Document("status/0", 1, json.dumps(status).encode()))
-    await desk.store.put_document(Document("status/1", 1, b'{"partition": 1, "halted": [], "ill": true}'))
+    await desk.store.put_document(status(0, halted=["better-peer-stored: 0x1.2"]))
+    await desk.store.put_document(status(1, ill=True))
+    await desk.store.put_document(Document("status/2", 1, b"{"))
 
     assert await desk.querier.unready() == [
         "partition 0 is halted: better-peer-stored: 0x1.2",
         "partition 1 is ill: the store does not take its entries",
+        "the document status/2 is damaged: Input data was truncated",
     ]
     assert (await desk.get("/incidents")).status_code == 200

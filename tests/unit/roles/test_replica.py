@@ -9,12 +9,13 @@ import pytest
 import pytest_asyncio
 
 from tests.two_regions import until
+from tocsin.core.documents import BUDGET
 from tocsin.core.limits import Limits
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.errors import Unavailable
 from tocsin.engines.store import Document
 from tocsin.roles import replica as replica_module
-from tocsin.roles.replica import BUDGET, ReplicaCare
+from tocsin.roles.replica import ReplicaCare
 
 
 class AilingStore(EmbeddedStore):

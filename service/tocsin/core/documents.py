@@ -1,0 +1,67 @@
+"""Documents: the small rows of JSON in which a replica's creators write down what concerns it as a whole.
+
+Creators write them, and queriers and people's commands read them; a name or a field spelt in two places would one day
+be spelt in two ways. A reader ignores fields that it does not know, so a newer creator may write more. The budget is
+such a document too, with a page of its own (`budget.py`).
+"""
+
+from typing import Final, Self
+
+import msgspec
+
+BUDGET: Final = "budget"
+REGION_WORDS: Final = "region-words"
+SERVICES_SEEN: Final = "services-seen"
+STATUS_PREFIX: Final = "status/"
+
+
+class _Written(msgspec.Struct, frozen=True, kw_only=True):
+    """A document's value."""
+
+    def encode(self) -> bytes:
+        """The document's bytes."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """The value of a document's bytes; raises msgspec.DecodeError, a ValueError, when they are not that."""
+        return msgspec.json.decode(raw, type=cls)
+
+
+class RegionWords(_Written, frozen=True, kw_only=True):
+    """What people said of regions, as this replica's creators read it in the ledgers."""
+
+    drained: tuple[str, ...]
+    """The regions that count as drained, by name."""
+
+
+class ServicesSeen(_Written, frozen=True, kw_only=True):
+    """The services of which requests came lately: half of them is a bound of the budget."""
+
+    seen_us: dict[str, int]
+    """When the latest request of each came, in Unix microseconds."""
+
+
+class PartitionStatus(_Written, frozen=True, kw_only=True):
+    """How one partition number was when its owner last wrote it down."""
+
+    partition: int
+    at_us: int
+    epoch: int
+    phase: str
+    halted: tuple[str, ...]
+    """Why it takes no new sets, `<request>: <row of the table>`; empty when it does."""
+    ill: bool
+    """The store has answered nothing for longer than the grace."""
+    store_answers: bool
+    lag_records: int
+    lag_s: float
+    held: int
+    set_aside: int
+    quarantined: int
+    incarnation: int
+
+    @property
+    def name(self) -> str:
+        """The name of the document."""
+        return f"{STATUS_PREFIX}{self.partition}"
