@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tocsin.config import ConfigError, Problem, nearest, parse_yaml
@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     """Where `tocsin up` publishes what runs where. Not relative to the data directory."""
     token_file: Path = Path("tokens.json")
     """The tokens that the querier accepts."""
+    token: SecretStr | None = None
+    """The token by which commands read and act; left out, the one that `tocsin up` published. Never shown."""
+    routing_key: SecretStr | None = None
+    """The routing key by which commands send events; left out, the one that `tocsin up` published. Never shown."""
     authority_dir: Path = Path("authority")
     """Where this machine's own authority has its CA: for servers with `tls: local`."""
     faults_file: Path | None = None

@@ -175,3 +175,16 @@ def test_relative_paths_begin_in_the_data_directory() -> None:
 
 def test_every_variable_has_its_meaning_written_down() -> None:
     assert all(variables().values())
+
+
+def test_secrets_are_taken_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOCSIN_TOKEN", "tocsin_secret")
+    monkeypatch.setenv("TOCSIN_ROUTING_KEY", "r" * 32)
+
+    settings = Settings.load()
+
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == "tocsin_secret"
+    shown = repr(settings) + settings.model_dump_json()
+    assert "tocsin_secret" not in shown
+    assert "r" * 32 not in shown

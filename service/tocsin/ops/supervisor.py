@@ -29,6 +29,8 @@ LOOK_EVERY_S: Final = 0.15
 CHECK_S_MAX: Final = 5.0
 OF_ONE_PROCESS: Final = ("region", "stack", "host", "port", "admin_port")
 """Settings that say which process one is: the supervisor gives each child its own."""
+OF_COMMANDS: Final = ("token", "routing_key")
+"""Settings that no role reads, and secrets: a child is not given what it does not need."""
 _log = logging.getLogger(__name__)
 
 
@@ -190,7 +192,7 @@ class LocalSet:
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of a child: ours, but its TOCSIN_* variables say what `settings` do."""
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
-    given = settings.model_dump(mode="json", exclude={"overrides", *OF_ONE_PROCESS}, exclude_none=True)
+    given = settings.model_dump(mode="json", exclude={"overrides", *OF_ONE_PROCESS, *OF_COMMANDS}, exclude_none=True)
     variables = {variable(name): str(value) for name, value in given.items()}
     return inherited | variables | dict(_override_variables(settings.overrides))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 import yaml
 
 from tocsin.config import ConfigError
@@ -191,6 +192,11 @@ def test_the_environment_of_one_process_does_not_leak_into_all(monkeypatch: pyte
     assert "TOCSIN_REGION__PARTITIONS" not in env
     assert env["TOCSIN_LOG_LEVEL"] == "INFO"
     assert env["PATH"] == os.environ["PATH"]
+
+
+def test_secrets_of_commands_are_not_handed_to_the_roles() -> None:
+    settings = Settings.load(regions_dir=REGIONS, token=SecretStr("t"), routing_key=SecretStr("r"))
+    assert not {"TOCSIN_TOKEN", "TOCSIN_ROUTING_KEY"} & environment(settings).keys()
 
 
 def test_settings_of_one_process_are_refused_where_several_are_started() -> None:
