@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from pydantic import SecretStr
 import yaml
+from pydantic import SecretStr
 
 from tocsin.config import ConfigError
 from tocsin.engines.directory import FileDirectory
