@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -116,7 +115,6 @@ def demo(
     del engine, store  # one of each so far: typer has refused anything else
     if events:
         read_events(events, "")  # a file that cannot be used is said before anything starts
-    shutil.rmtree(DATA_DIR, ignore_errors=True)
     for name, value in show.OVERRIDES.items():
         os.environ[f"TOCSIN_REGION__LIMITS__{name}"] = str(value)
     os.environ |= {

@@ -6,6 +6,7 @@ Keys and tokens are made at random when the files are, so that no two installati
 import fcntl
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ SERVICES: Final = {
 }
 """Id and name of the services that the first start makes: so many that neither the budget's five nor half is all."""
 TOKEN_NAME: Final = "tocsin up"  # noqa: S105 (a name)
+LOCK: Final = "supervisor.lock"
 _HEADING: Final = """\
 # The services, and the routing keys by which events reach them; read again when it changes. Made by the first start.
 """
@@ -46,7 +48,7 @@ _HEADING: Final = """\
 def alone(data_dir: Path) -> Iterator[None]:
     """Holds a data directory against other supervisors; raises `Owned`, naming the process that has it."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "supervisor.lock").open("a+b") as lock:
+    with (data_dir / LOCK).open("a+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -61,6 +63,15 @@ def alone(data_dir: Path) -> Iterator[None]:
         lock.flush()
         yield
         lock.truncate(0)
+
+
+def clear(data_dir: Path) -> None:
+    """Removes all that earlier runs left in a data directory, for the one that holds it `alone`; raises OSError."""
+    for path in data_dir.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def make_directories(settings: Settings, topology: Topology) -> dict[str, str]:

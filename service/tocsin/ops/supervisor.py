@@ -19,7 +19,7 @@ import httpx2
 from tocsin.config import ConfigError, Problem
 from tocsin.engines.errors import Unavailable
 from tocsin.ops.child import Child
-from tocsin.ops.premises import DEMO_SERVICE, alone, make_directories, read_token
+from tocsin.ops.premises import DEMO_SERVICE, alone, clear, make_directories, read_token
 from tocsin.settings import PREFIX, Settings, variable
 from tocsin.topology import OVERRIDE_PREFIX
 
@@ -44,10 +44,13 @@ class LocalSet:
     `processes` has them by (region, role); `routing_keys` by service id, and `token` reads, both from `launch` on.
     """
 
-    def __init__(self, settings: Settings, tell: Callable[[str], None] = _tell_log) -> None:
-        """`tell` hears, in words for people, of every child that died. Raises ConfigError."""
+    def __init__(self, settings: Settings, tell: Callable[[str], None] = _tell_log, *, fresh: bool = False) -> None:
+        """`tell` hears, in words for people, of every child that died. `fresh`: what earlier runs left in the data
+        directory is removed at the launch. Raises ConfigError.
+        """
         _refuse(settings)
         self._settings = settings
+        self._fresh = fresh
         self._topology = settings.topology()
         self._held = ExitStack()
         self.routing_keys: dict[str, str] = {}
@@ -89,6 +92,8 @@ class LocalSet:
     async def launch(self) -> None:
         """Starts everything, and does not wait; raises ConfigError, and `Owned` as `start` does."""
         self._held.enter_context(alone(self._settings.data_dir))
+        if self._fresh:  # not before: it may be another's that is at work
+            clear(self._settings.data_dir)
         self.routing_keys = make_directories(self._settings, self._topology)
         self.token = self._held.enter_context(read_token(self._settings))
         for child in self.processes.values():

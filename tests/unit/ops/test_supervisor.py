@@ -277,3 +277,23 @@ async def test_a_set_that_cannot_start_says_why_and_leaves_nothing(settings: Set
     assert {child.pid for child in local.processes.values()} == {None}
     with alone(settings.data_dir):  # and the data directory is free again
         pass
+
+
+async def test_a_fresh_set_removes_what_earlier_runs_left_but_nothing_of_one_at_work(settings: Settings) -> None:
+    left, outside = settings.data_dir / "a" / "blue.sqlite", settings.data_dir.with_name("outside")
+    for folder in (left.parent, outside):
+        folder.mkdir()
+    left.write_text("rows")
+    (outside / "kept").touch()
+    (settings.data_dir / "link").symlink_to(outside)
+    local = LocalSet(settings, fresh=True)
+    local.processes.clear()  # it is the place that matters here
+    with alone(settings.data_dir):
+        with pytest.raises(Owned, match=rf"process {os.getpid()} runs"):
+            await local.start()
+        assert left.read_text() == "rows"
+    await local.launch()
+    assert not left.parent.exists()
+    assert not (settings.data_dir / "link").exists()
+    assert (outside / "kept").exists()
+    await local.stop()

@@ -99,7 +99,7 @@ class Result:
 async def run(settings: Settings, audience: Audience, events: Path | None) -> tuple[Result, Report]:
     """Gives the whole show; raises ConfigError for a file of events that cannot be used."""
     began_s = time.monotonic()
-    local = LocalSet(settings)
+    local = LocalSet(settings, fresh=True)
     topology = settings.topology()
     audience.say("starting both regions")
     await local.start()
