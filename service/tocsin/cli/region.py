@@ -1,18 +1,16 @@
 """`tocsin region`: which regions there are, how they are, and a person's words about them."""
 
 import asyncio
-import json
 import time
-from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 from tocsin.cli import output
-from tocsin.config import ConfigError, Problem
+from tocsin.cli.published import Published, addresses
 from tocsin.core.statements import PersonWord
 from tocsin.settings import Settings
-from tocsin.topology import Region, Topology
+from tocsin.topology import Topology
 
 app = typer.Typer(no_args_is_help=True, help="The regions that hold the same data.")
 
@@ -71,7 +69,7 @@ def list_regions(regions_dir: output.RegionsDir = None, as_json: output.AsJson =
     """
     settings = Settings.load(regions_dir=regions_dir)
     topology = settings.topology()
-    published = read_published(settings.up_file)
+    published = Published.read(settings.up_file).regions
     states = asyncio.run(_states(settings, topology))
     rows = [(published.get(one.name) or addresses(one, settings)) | states[one.name] for one in topology.regions]
     output.show_list(
@@ -124,30 +122,6 @@ def _spell_state(row: output.Row) -> str:
     words += [f"halted ({'; '.join(row['halted'])})"] if row["halted"] else []
     words += ["ill"] if row["ill"] else []
     return ", ".join(words) or "serving"
-
-
-def addresses(region: Region, settings: Settings) -> dict[str, Any]:
-    """Where clients find a region, as far as its file tells."""
-    ca_file = settings.ca_file(region)
-    return {
-        "name": region.name,
-        "intake_url": region.intake.url,
-        "query_url": region.querier.url,
-        "console_url": None,
-        "ca_file": None if ca_file is None else str(ca_file),
-    }
-
-
-def read_published(up_file: Path) -> dict[str, dict[str, Any]]:
-    """What `tocsin up` published of each region; empty when it does not run. Raises ConfigError for anything else."""
-    try:
-        up = json.loads(up_file.read_bytes())
-        return {row["name"]: row for row in up["regions"]}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        what = "is not what `tocsin up` writes; remove it, or start `tocsin up` anew"
-        raise ConfigError([Problem(str(up_file), "", what)]) from error
 
 
 # A person's words ----------------------------------------------------------------------------------------------------

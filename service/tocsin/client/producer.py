@@ -62,6 +62,8 @@ class Receipt:
     region_url: str | None = None
     request: str | None = None
     """The printed request key, which every command of `tocsin` takes."""
+    ack: str = ""
+    """What has it: the log of the `region`, or those of `all-regions`."""
 
 
 class Producer:

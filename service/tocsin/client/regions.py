@@ -32,10 +32,14 @@ REFUSED: Final = frozenset({400, 413})
 
 
 class Answer(NamedTuple):
-    """Where an event was accepted, and the printed key under which it is known there."""
+    """Where an event was accepted, and the printed key under which it is known there.
+
+    `ack`: what has it, `region` or `all-regions`; empty when the intake does not say.
+    """
 
     region_url: str
     request: str
+    ack: str
 
 
 class Unusable(Exception):
@@ -62,7 +66,7 @@ class Regions:
 
         `timeout_s` bounds each step of an attempt: connecting, sending, waiting for the answer.
         """
-        self._regions = [_Region(_base_url(url)) for url in intakes]
+        self._regions = [_Region(base_url(url, "an intake")) for url in intakes]
         if not self._regions:
             raise ValueError("intakes is empty: name the address of at least one region's intake")
         self._timeout_s = timeout_s
@@ -136,7 +140,7 @@ class Regions:
             raise Unusable(f"{type(error).__name__}: {error}") from error
         content = _json_object(raw)
         if status == ACCEPTED and isinstance(content.get("request"), str):
-            return Answer(url, content["request"])
+            return Answer(url, content["request"], headers.get("tocsin-ack", ""))
         if status in REFUSED:
             errors = content.get("errors")
             told = [str(each) for each in errors] if isinstance(errors, list) and errors else [_text(raw)]
@@ -159,15 +163,14 @@ class Regions:
             return response.status_code, response.headers, bytes(raw)
 
 
-def _base_url(text: str) -> str:
+def base_url(text: str, of: str) -> str:
+    """The address without a slash at its end; raises ValueError for what cannot be the address of `of`."""
     try:
         url = httpx2.URL(text)
     except httpx2.InvalidURL as error:
-        raise ValueError(f"{text!r} is no address of an intake: {error}") from error
+        raise ValueError(f"{text!r} is no address of {of}: {error}") from error
     if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
-        raise ValueError(
-            f"{text!r} is no address of an intake: expected https://host, https://host:port or one with a path"
-        )
+        raise ValueError(f"{text!r} is no address of {of}: expected https://host, https://host:port or one with a path")
     return text.rstrip("/")
 
 
