@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -52,8 +52,6 @@ class Service(BaseModel):
     name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     routing_keys: Annotated[tuple[RoutingKey, ...], Field(min_length=1)]
     """Several, so that one can be replaced without an interruption."""
-    urgency: Literal["high", "low"] | None = None
-    """What its incidents are to have. The fold knows no directory: an incident shows what follows from its severity."""
     ack: Ack = Ack.REGION
     when_peer_unreachable: PeerUnreachable = PeerUnreachable.REFUSE
     events_per_min_max: Annotated[int, Field(strict=True, ge=1)] = EVENTS_PER_MIN_MAX

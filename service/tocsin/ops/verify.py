@@ -13,6 +13,7 @@ that each request is stored in all regions, quarantined in all, or dropped in al
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from tocsin.core.completeness import complete_until
@@ -53,7 +54,9 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True)
 class Counts:
-    """What one region's store holds. `dropped` counts keys with a person's word, `lost` records."""
+    """What one region's store holds. `dropped` counts keys with a person's word, `lost` records, `collisions` entries
+    whose id an earlier one of their parent has with another digest: both are kept.
+    """
 
     entries: int = 0
     incidents: int = 0
@@ -62,6 +65,7 @@ class Counts:
     held: int = 0
     dropped: int = 0
     lost: int = 0
+    collisions: int = 0
 
 
 @dataclass(slots=True)
@@ -238,6 +242,9 @@ class _Verification:
                 del scans[region]
         for region, some in entries.items():
             self._report.regions[region].entries += len(some)
+            self._report.regions[region].collisions += sum(
+                one.key.id == next_one.key.id for one, next_one in pairwise(some)
+            )
             self._report.regions[region].incidents += len(incidents.get(region, ()))
         self._rows += sum(map(len, entries.values()))
         self._told(self._rows)

@@ -16,7 +16,6 @@ services:
   - id: payments
     name: Payments
     routing_keys: ["{OTHER_KEY}", "{"2" * 32}"]
-    urgency: high
     ack: all-regions
     when_peer_unreachable: accept
 """
@@ -45,7 +44,7 @@ def test_what_is_left_out_is_the_careful_choice(path: Path) -> None:
     demo = FileDirectory(path).service("demo")
 
     assert demo is not None
-    assert (demo.urgency, demo.ack, demo.when_peer_unreachable) == (None, Ack.REGION, PeerUnreachable.REFUSE)
+    assert (demo.ack, demo.when_peer_unreachable) == (Ack.REGION, PeerUnreachable.REFUSE)
 
 
 @pytest.mark.parametrize(

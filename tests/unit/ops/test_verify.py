@@ -207,6 +207,19 @@ async def test_the_least_complete_store_and_source_bound_what_is_compared(stores
     assert (report.complete_until_us, report.outcome) == (0, Outcome.INCONCLUSIVE)
 
 
+async def test_requests_that_met_in_one_id_are_both_kept_and_counted(stores: Stores) -> None:
+    first, second, other = request(1), request(1, action="resolve"), request(1, dedup_key="elsewhere")
+    assert first.key.id == second.key.id == other.key.id
+    for store in stores.values():
+        await store_all(store, [first, second, other])
+    report = await compare(stores)
+    assert (report.differences, report.outcome) == ([], Outcome.EQUAL)
+    assert {region: (counts.entries, counts.collisions) for region, counts in report.regions.items()} == {
+        "a": (3, 1),
+        "b": (3, 1),
+    }
+
+
 async def test_a_drained_region_holds_nobody_up(stores: Stores) -> None:
     await filled(stores)
     for store in stores.values():
