@@ -16,8 +16,15 @@ def key(id: int = ID, *, parent: Parent = PARENT, content: bytes = b"a request")
     return RequestKey(parent, id, digest(content))
 
 
-def entry(of: RequestKey | None = None, *, received_us: int = 1_000, region: str = "a", body: bytes = b"{}") -> Entry:
-    return Entry(of or key(), received_us, region, 1, "trigger", body)
+def entry(
+    of: RequestKey | None = None,
+    *,
+    received_us: int = 1_000,
+    region: str = "a",
+    action: str = "trigger",
+    body: bytes = b"{}",
+) -> Entry:
+    return Entry(of or key(), received_us, region, 1, action, body)
 
 
 def incident(
@@ -26,6 +33,7 @@ def incident(
     status: str = "triggered",
     urgency: str = "high",
     created_us: int = 1_000,
+    resolved_us: int | None = None,
     aliases: tuple[int, ...] = (),
 ) -> Incident:
     return Incident(
@@ -38,7 +46,7 @@ def incident(
         created_us,
         created_us,
         None,
-        None,
+        resolved_us,
         1,
         1,
         aliases,

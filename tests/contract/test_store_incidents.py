@@ -4,7 +4,7 @@ import pytest
 
 from tests.contract.store_rows import PARENT, incident, key
 from tocsin.core.ids import Parent
-from tocsin.core.incidents import Incident, IncidentFilter
+from tocsin.core.incidents import Incident, IncidentFilter, Sort, SortBy
 from tocsin.engines.store import Store
 
 OTHER = Parent("mail", "queue")
@@ -72,7 +72,46 @@ async def test_a_list_is_newest_first_by_creation_then_id(store: Store) -> None:
     await put_all(store, incidents)
 
     assert await store.find_incidents(IncidentFilter()) == incidents
-    assert await store.find_incidents(IncidentFilter(oldest_first=True)) == incidents[::-1]
+    assert await store.find_incidents(IncidentFilter(sort=(Sort(SortBy.CREATED),))) == incidents[::-1]
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [(SortBy.CREATED, [4, 1, 3, 2]), (SortBy.ID, [1, 2, 3, 4]), (SortBy.RESOLVED, [3, 2, 4, 1]),
+     (SortBy.URGENCY, [4, 2, 1, 3])],
+)  # fmt: skip
+async def test_a_list_is_in_the_order_that_is_asked_for(
+    store: Store, by: SortBy, expected: list[int], *, descending: bool
+) -> None:
+    incidents = [
+        incident(key(1), created_us=20, resolved_us=90),
+        incident(key(2, parent=OTHER), created_us=40, urgency="low"),
+        incident(key(3), created_us=30),
+        incident(key(4, parent=OTHER), created_us=10, resolved_us=50, urgency="low"),
+    ]
+    await put_all(store, incidents)
+
+    found = await store.find_incidents(IncidentFilter(sort=(Sort(by, descending=descending),)))
+
+    assert [one.key.id for one in found] == (expected[::-1] if descending else expected)
+
+
+async def test_what_the_first_key_of_an_order_leaves_open_the_second_settles(store: Store) -> None:
+    incidents = [incident(key(n), created_us=n, urgency="low" if n % 2 else "high") for n in range(1, 5)]
+    await put_all(store, incidents)
+
+    sort = Sort(SortBy.URGENCY, descending=True), Sort(SortBy.CREATED)
+
+    assert [one.key.id for one in await store.find_incidents(IncidentFilter(sort=sort))] == [2, 4, 1, 3]
+
+
+async def test_incidents_are_counted_whatever_page_is_asked_for(store: Store) -> None:
+    await put_all(store, [incident(key(n), urgency="low" if n % 2 else "high") for n in range(5)])
+
+    assert await store.count_incidents(IncidentFilter()) == 5
+    assert await store.count_incidents(IncidentFilter(urgencies=("high",), offset=1, limit=1)) == 3
+    assert await store.count_incidents(IncidentFilter(services=("nobody",))) == 0
 
 
 async def test_pages_neither_overlap_nor_skip(store: Store) -> None:

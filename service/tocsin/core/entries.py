@@ -6,6 +6,8 @@ replay, duplication and reordering change nothing, because the minimum does not 
 
 from typing import NamedTuple
 
+import msgspec
+
 from tocsin.core.ids import RequestKey, digest
 
 
@@ -40,3 +42,16 @@ class Entry(NamedTuple):
             self.action.encode(),
             self.body,
         )
+
+
+class EntryFilter(msgspec.Struct, frozen=True):
+    """What to list, newest first: empty sequences mean any. `since_us` and `until_us` bound `received_us` (until
+    excluded).
+    """
+
+    services: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    since_us: int | None = None
+    until_us: int | None = None
+    offset: int = 0
+    limit: int = 25

@@ -7,9 +7,10 @@ out of a log, so that a rejection there is a fault of ours or of a foreign produ
 the event as canonical JSON (keys sorted, no spaces) without its routing key, which is a secret and has done its work,
 and with its dedup key. Members that have no meaning here are kept and ignored.
 
-To add an action is to add a row to `ACTIONS`. Those of `ALERT_ACTIONS` are what a client may ask for; a `change` is
-what comes through the door for change events. It is kept in the log under a parent of its own, `change/<id>`, so that
-it can neither open an incident nor land in one, and so that the many of a deployment spread over all partitions.
+To add an action is to add a row to `ACTIONS`. Those of `ALERT_ACTIONS` are what a client may ask for; those of people
+(`acts.py`) come through the REST interface alone; a `change` is what comes through the door for change events. It is
+kept in the log under a parent of its own, `change/<id>`, so that it can neither open an incident nor land in one, and
+so that the many of a deployment spread over all partitions.
 
 Where PagerDuty's documents are silent: null and blank count as absent; a payload that comes with an acknowledge or a
 resolve is not looked into; custom details may be an object, an array or a string, since senders that put text there
@@ -21,6 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from tocsin.core import acts
 from tocsin.core.entries import Entry
 from tocsin.core.ids import Parent, digest, format_id
 from tocsin.core.json_rules import (
@@ -82,6 +84,8 @@ class Action(NamedTuple):
 
     members: tuple[Member, ...] = ()
     needs_dedup_key: bool = True
+    schema: int = 1
+    """The schema version of the requests that hold it: one that knows the action."""
 
 
 _TEXT: Final = Text()
@@ -120,6 +124,10 @@ ACTIONS: Final[dict[str, Action]] = {
     "acknowledge": Action(),
     "resolve": Action(),
     CHANGE: Action((Member("payload", _CHANGE_PAYLOAD, required=True), *_ATTACHED)),
+    "user_trigger": Action((acts.AGENT, Member("payload", _PAYLOAD, required=True)), schema=acts.SCHEMA),
+    "user_acknowledge": Action((acts.AGENT, acts.INCIDENT, acts.NOTE), schema=acts.SCHEMA),
+    "user_resolve": Action((acts.AGENT, acts.INCIDENT, acts.NOTE), schema=acts.SCHEMA),
+    "user_annotate": Action((acts.AGENT, acts.INCIDENT, acts.NEEDED_NOTE), schema=acts.SCHEMA),
 }
 
 _ASKED_ACTION: Final = Member("event_action", Choice(ALERT_ACTIONS), required=True)
@@ -170,6 +178,11 @@ def checked_event(event: dict[str, Any]) -> dict[str, Any]:
     return checked(_ENCODER.encode(event), _AT_INTAKE, _AT_INTAKE_UNKNOWN)
 
 
+def checked_act(event: dict[str, Any]) -> dict[str, Any]:
+    """An act with its dedup key, judged as the creator will judge it. Raises `InvalidEvent`."""
+    return checked(_ENCODER.encode(event), _AT_CREATOR, _AT_CREATOR_UNKNOWN)
+
+
 def given_dedup_key(event: dict[str, Any]) -> str | None:
     """The dedup key of a valid event, None when the client gave none."""
     key = event.get("dedup_key")
@@ -212,7 +225,12 @@ def entry_of(request: Request) -> Entry:
     event = checked(body, _AT_CREATOR, _AT_CREATOR_UNKNOWN)
     if event["dedup_key"] != request.key.parent.dedup_key:
         raise _invalid(["'dedup_key' is not that of the request's parent"])
-    return Entry(request.key, request.received_us, request.region, request.schema, event["event_action"], body)
+    action = event["event_action"]
+    if request.schema < ACTIONS[action].schema:
+        raise _invalid([f"'event_action' is {action!r}, which schema version {request.schema} does not have"])
+    # What a person does is to the fold what a machine does; that it was a person stands in the body.
+    does = action.removeprefix(acts.PREFIX)
+    return Entry(request.key, request.received_us, request.region, request.schema, does, body)
 
 
 def checked(

@@ -5,8 +5,10 @@ Theory
 An incident's state is a function of the *set* of its parent's entries: they are put in the order (received-at, id,
 digest), and each makes the step that `STEPS` says. So replay, duplication and reordering change nothing, and two
 regions with equal entries hold equal incidents. A trigger opens an incident when none is open and is counted by it when
-one is; what fits nowhere (an acknowledge or resolve with nothing open) stays in the log and belongs to no incident. An
-incident is known by its opening entry: when an earlier opening arrives late, the fold starts the incident there, and
+one is; what fits nowhere (an acknowledge or resolve with nothing open) stays in the log and belongs to no incident.
+What a machine sends is about the latest incident; what a person does is about the one that it names (`acts.py`).
+
+An incident is known by its opening entry: when an earlier opening arrives late, the fold starts the incident there, and
 the entry that opened it before becomes one more trigger, an alias.
 
 Title, source and severity are those of the opening entry, as with PagerDuty: whoever was paged for an incident finds it
@@ -16,12 +18,13 @@ under the name that the page had. What later triggers said is in their entries.
 has seen, knows repeats, and says when it cannot tell; then the caller folds anew from the store.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from tocsin.core.acts import ANNOTATE, act_of
 from tocsin.core.entries import Entry
 from tocsin.core.ids import Parent, RequestKey
 
@@ -42,6 +45,8 @@ class Status(StrEnum):
 class Incident(msgspec.Struct, frozen=True):
     """The folded state of one incident. Its key is that of its opening entry; times are Unix microseconds.
 
+    `acknowledged_us` is that of the first acknowledgement; `..._by` is the address of the person, empty for a machine.
+
     `aliases` are the ids of later triggers that were folded in: an id that was once an incident's own, before an
     earlier opening arrived, still names it. `entries` counts the entries that belong to it and `updated_us` is when the
     last of them was received.
@@ -60,11 +65,17 @@ class Incident(msgspec.Struct, frozen=True):
     triggers: int
     entries: int
     aliases: tuple[int, ...] = ()
+    acknowledged_by: str = ""
+    resolved_by: str = ""
 
     @property
     def parent(self) -> Parent:
         """What the incident's entries belong to."""
         return self.key.parent
+
+    def is_named(self, temporal_id: int) -> bool:
+        """Whether this id is, or once was, the incident's own."""
+        return temporal_id == self.key.id or temporal_id in self.aliases
 
     @property
     def order(self) -> tuple[int, int, bytes]:
@@ -72,8 +83,33 @@ class Incident(msgspec.Struct, frozen=True):
         return self.created_us, self.key.id, self.key.digest
 
 
+class SortBy(StrEnum):
+    """What a list of incidents can be in order of; `ID` is the order of incident numbers too."""
+
+    CREATED = "created_us"
+    ID = "id"
+    RESOLVED = "resolved_us"
+    """One that is not resolved comes before all that are."""
+    URGENCY = "urgency"
+    """`high` is more than `low`."""
+
+
+class Sort(msgspec.Struct, frozen=True):
+    """One key of an order."""
+
+    by: SortBy
+    descending: bool = False
+
+
+NEWEST_FIRST: Final = (Sort(SortBy.CREATED, descending=True),)
+
+
 class IncidentFilter(msgspec.Struct, frozen=True):
-    """What to list: empty sequences mean any. `since_us` and `until_us` bound `created_us` (until excluded)."""
+    """What to list: empty sequences mean any. `since_us` and `until_us` bound `created_us` (until excluded).
+
+    What `sort` leaves open is settled by creation, id and parent in the way of its last key, so that pages never
+    overlap.
+    """
 
     services: tuple[str, ...] = ()
     statuses: tuple[str, ...] = ()
@@ -82,7 +118,7 @@ class IncidentFilter(msgspec.Struct, frozen=True):
     id: int | None = None
     since_us: int | None = None
     until_us: int | None = None
-    oldest_first: bool = False
+    sort: tuple[Sort, ...] = NEWEST_FIRST
     offset: int = 0
     limit: int = 25
 
@@ -94,6 +130,7 @@ STEPS: Final[dict[tuple[Status, str], Status]] = {
     (Status.ACKNOWLEDGED, "trigger"): Status.ACKNOWLEDGED,  # somebody is on it: it stays silent
     (Status.ACKNOWLEDGED, "acknowledge"): Status.ACKNOWLEDGED,
     (Status.ACKNOWLEDGED, "resolve"): Status.RESOLVED,
+    **{(status, ANNOTATE): status for status in Status},  # a note changes nothing, and may come after the end
 }
 """(status, action) to the next status. What is not here belongs to no incident; but a trigger opens the next one."""
 
@@ -136,24 +173,41 @@ def incident_of(entry: Entry, incidents: Iterable[Incident]) -> Incident | None:
     return found
 
 
+def owner_of(entry: Entry, incidents: Sequence[Incident]) -> Incident | None:
+    """Of a parent's incidents the one that the entry belongs to, as far as that can be told without the other entries.
+
+    Only a fold can tell whether an entry of the same microsecond as an incident's end came before or after it.
+    """
+    act = act_of(entry)
+    if act and act.incident_id is not None:
+        found = next((incident for incident in incidents if incident.is_named(act.incident_id)), None)
+    else:
+        found = incident_of(entry, incidents)
+    if found is None or entry.action == ANNOTATE:
+        return found
+    ended_us = found.resolved_us
+    return found if ended_us is None or entry.received_us <= ended_us else None
+
+
+def after(incident: Incident, entries: Iterable[Entry]) -> Incident:
+    """What an incident will be once these entries, the next of its parent, are folded in."""
+    folding = Folding()
+    folding.incidents.append(incident)
+    for entry in entries:
+        folding.take(entry)
+    return folding.incidents[0]
+
+
 def entries_in(key: RequestKey, entries: Iterable[Entry]) -> list[Entry]:
     """Of a parent's entries those that belong to the incident of this key, in fold order."""
     folding = Folding()
-    found = []
-    for entry in _winners(entries):
-        before = folding.incidents[-1:]
-        folding.take(entry)
-        after = folding.incidents[-1:]
-        if after and after[0].key == key and after != before:
-            found.append(entry)
-    return found
+    return [entry for entry in _winners(entries) if (owner := folding.take(entry)) is not None and owner.key == key]
 
 
 class Folding:
     """The fold of one parent's entries so far.
 
-    Invariant: `incidents` is `fold` of all entries for which `apply` returned True. Only the last incident can change
-    by an `apply`.
+    Invariant: `incidents` is `fold` of all entries for which `apply` returned True.
     """
 
     __slots__ = ("_forgotten_id", "_known", "_last", "incidents")
@@ -187,18 +241,32 @@ class Folding:
         self.take(entry)
         return True
 
-    def take(self, entry: Entry) -> None:
-        """Takes in an entry that is known to come next in fold order, and to be no repeat."""
+    def take(self, entry: Entry) -> Incident | None:
+        """Takes in an entry that is known to come next in fold order, and to be no repeat.
+
+        Returns the incident that it belongs to, as it is now; None when it belongs to none.
+        """
         self._last = entry.order
         self._known[entry.key.id, entry.key.digest] = entry.received_us, entry.region
         if len(self._known) > 2 * KNOWN_MAX:
             self._forget()
-        latest = self.incidents[-1] if self.incidents else None
-        status = STEPS.get((Status(latest.status), entry.action)) if latest else None
-        if latest and status:
-            self.incidents[-1] = _step(latest, entry, status)
-        elif entry.action == "trigger":
+        place = self._place(entry)
+        status = None if place is None else STEPS.get((Status(self.incidents[place].status), entry.action))
+        if place is not None and status is not None:
+            self.incidents[place] = _step(self.incidents[place], entry, status)
+            return self.incidents[place]
+        if entry.action == "trigger":
             self.incidents.append(_open(entry))
+            return self.incidents[-1]
+        return None
+
+    def _place(self, entry: Entry) -> int | None:
+        """Where the incident is that the entry is about."""
+        act = act_of(entry)
+        if act is None or act.incident_id is None:
+            return len(self.incidents) - 1 if self.incidents else None
+        places = range(len(self.incidents) - 1, -1, -1)
+        return next((place for place in places if self.incidents[place].is_named(act.incident_id)), None)
 
     def _forget(self) -> None:
         # The lowest ids, not the earliest arrivals: of an id above all forgotten ones it is certain that it is new.
@@ -245,14 +313,18 @@ def _step(incident: Incident, entry: Entry, status: Status) -> Incident:
         triggers += 1
         if len(aliases) < ALIASES_MAX:
             aliases = (*aliases, entry.key.id)
-    first_acknowledged = status is Status.ACKNOWLEDGED and incident.acknowledged_us is None
-    return msgspec.structs.replace(
+    step = msgspec.structs.replace(
         incident,
         status=status,
         updated_us=entry.received_us,
-        acknowledged_us=entry.received_us if first_acknowledged else incident.acknowledged_us,
-        resolved_us=entry.received_us if status is Status.RESOLVED else None,
         triggers=triggers,
         entries=incident.entries + 1,
         aliases=aliases,
     )
+    act = act_of(entry)
+    agent = act.agent.email if act else ""
+    if entry.action == "acknowledge" and incident.acknowledged_us is None:
+        return msgspec.structs.replace(step, acknowledged_us=entry.received_us, acknowledged_by=agent)
+    if entry.action == "resolve":
+        return msgspec.structs.replace(step, resolved_us=entry.received_us, resolved_by=agent)
+    return step

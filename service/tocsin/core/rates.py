@@ -40,6 +40,15 @@ class Rates:
             window.count(second)
         return wait_s
 
+    def left(self, service: Hashable, per_min_max: int, now_s: float) -> tuple[int, int]:
+        """How many events there is room for, and the seconds after which all of the limit is free again."""
+        second = int(now_s // 1)
+        window = self._windows.get(service)
+        if window is None:
+            return per_min_max, 0
+        window.forget(second)
+        return max(0, per_min_max - window.taken), window.free_s(second)
+
     def _sweep(self, second: int) -> None:
         if second - self._swept_s <= WINDOW_S:
             return
@@ -74,6 +83,10 @@ class _Window:
             if too_many <= 0:
                 return counted + WINDOW_S + 1 - second
         return WINDOW_S + 1  # a limit of none at all
+
+    def free_s(self, second: int) -> int:
+        """How long until the last of what was counted is out of the window."""
+        return self._counts[-1][0] + WINDOW_S + 1 - second if self._counts else 0
 
     def count(self, second: int) -> None:
         """Counts one event."""

@@ -20,8 +20,8 @@ import msgspec
 
 from tocsin.core.ids import DIGEST_BYTES, NOBODY, Parent, RequestKey, digest, format_id, parse_id
 
-SCHEMA: Final = 1
-"""The highest schema version of a request body that this code reads, and the one that it writes."""
+SCHEMA: Final = 2
+"""The highest schema version of a request body that this code reads. It writes the lowest one that has the action."""
 
 SCHEMA_MAX: Final = 2**31 - 1
 TIME_US_MAX: Final = 2**62

@@ -9,7 +9,7 @@ one matching record fails the whole append.
 
 from collections.abc import Sequence
 
-from tocsin.core.entries import Entry
+from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import NOBODY, Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
@@ -220,6 +220,14 @@ class FaultyStore:
         await self._gate.pass_read()
         return await self._store.find_entries(temporal_id)
 
+    async def list_entries(self, where: EntryFilter) -> list[Entry]:
+        await self._gate.pass_read()
+        return await self._store.list_entries(where)
+
+    async def count_entries(self, where: EntryFilter) -> int:
+        await self._gate.pass_read()
+        return await self._store.count_entries(where)
+
     async def mark(self, key: RequestKey, number: int, *, dropped: bool) -> None:
         await self._gate.pass_write()
         await self._store.mark(key, number, dropped=dropped)
@@ -241,6 +249,10 @@ class FaultyStore:
     async def find_incidents(self, where: IncidentFilter) -> list[Incident]:
         await self._gate.pass_read()
         return await self._store.find_incidents(where)
+
+    async def count_incidents(self, where: IncidentFilter) -> int:
+        await self._gate.pass_read()
+        return await self._store.count_incidents(where)
 
     # What is kept of failures ------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ Bodies and records are opaque bytes to a store. Every call may raise `Unavailabl
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from tocsin.core.entries import Entry
+from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Failure
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
@@ -64,6 +64,14 @@ class Store(Protocol):
     async def find_entries(self, temporal_id: int) -> list[Entry]:
         """The entries with this id: usually one, more after a collision."""
 
+    async def list_entries(self, where: EntryFilter) -> list[Entry]:
+        """The entries that match, of any parent, the one received last first; without those that are marked as
+        dropped. Among those of one microsecond by id and parent, so that pages never overlap.
+        """
+
+    async def count_entries(self, where: EntryFilter) -> int:
+        """How many entries match, whatever the filter's offset and limit."""
+
     async def mark(self, key: RequestKey, number: int, *, dropped: bool) -> None:
         """Marks a key as dropped, or lifts the mark, whether its entry is there or not. Of several marks of a key the
         highest number counts; of two with one number, dropped.
@@ -82,6 +90,9 @@ class Store(Protocol):
 
     async def find_incidents(self, where: IncidentFilter) -> list[Incident]:
         """The incidents that match, newest first unless the filter says otherwise."""
+
+    async def count_incidents(self, where: IncidentFilter) -> int:
+        """How many incidents match, whatever the filter's offset and limit."""
 
     # What is kept of failures ------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from starlette.requests import ClientDisconnect
 from tocsin.core import requests
 from tocsin.core.completeness import MINT_TO_APPEND_S
 from tocsin.core.events import (
+    ACTIONS,
     CHANGE,
     InvalidEvent,
     change_dedup_key,
@@ -175,7 +176,9 @@ class Intake:
             parent = Parent(service.id, self._dedup_key(event, temporal_id, is_given=given_id is not None))
             body = request_body(event, parent.dedup_key)
             key = RequestKey(parent, temporal_id, client_digest(parent, body))
-            request = requests.Request(key, received_us, self._parts.region, requests.SCHEMA, body)
+            request = requests.Request(
+                key, received_us, self._parts.region, ACTIONS[event["event_action"]].schema, body
+            )
             ack = await self._append(requests.encode_request(request), service, parent)
             if self._parts.monotonic() - minted_at > MINT_TO_APPEND_S:
                 reason = f"the log acknowledged it later than {MINT_TO_APPEND_S:g} s after it was received"

@@ -67,6 +67,9 @@ def model(entries: list[Entry]) -> list[dict[str, Any]]:
             if one.action == "resolve":
                 current["status"] = "resolved"
                 current["resolved"] = one.received_us
+        elif found and one.action == "annotate":
+            found[-1]["entries"] += 1
+            found[-1]["at"].append(one.received_us)
     return found
 
 

@@ -220,14 +220,14 @@ def test_a_schema_that_is_too_new_is_set_aside_never_halted_on_and_stored_by_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = started()
-    new = request(5)._replace(schema=2)
+    new = request(5)._replace(schema=request_codec.SCHEMA + 1)
     world.accept("a", new, *GOOD[:3])
     world.run(5.0)
     for region in world.names:
         assert world[region].store.outcome(new.key) == "set_aside"
         assert not world[region].is_halted
         assert world[region].store.budget.counted == ()
-    monkeypatch.setattr(request_codec, "SCHEMA", 2)
+    monkeypatch.setattr(request_codec, "SCHEMA", request_codec.SCHEMA + 1)
     world["a"].restart()
     world.until(lambda: world["a"].store.outcome(new.key) == "stored")
     world.run(3.0)

@@ -71,3 +71,18 @@ def test_in_no_minute_more_is_taken_than_the_limit_and_nothing_is_refused_that_f
             taken[service].append(now_s)
         for at in taken[service]:
             assert sum(1 for other in taken[service] if at <= other < at + WINDOW_S) <= limit
+
+
+def test_what_is_left_of_a_limit_and_when_all_of_it_is_free_again_is_known() -> None:
+    rates = Rates()
+    assert rates.left("a", 5, 100.5) == (5, 0)
+
+    for _ in range(3):
+        rates.take("a", 5, 100.5)
+    rates.take("a", 5, 110.0)
+
+    assert rates.left("a", 5, 110.0) == (1, 61)
+    assert rates.left("a", 2, 110.0) == (0, 61)
+    assert rates.left("a", 5, 170.0) == (4, 1)
+    assert rates.left("a", 5, 171.0) == (5, 0)
+    assert rates.left("b", 5, 110.0) == (5, 0)

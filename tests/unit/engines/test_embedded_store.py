@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.store_rows import entry, incident, kept, key
-from tocsin.core.entries import Entry
+from tests.contract.store_rows import PARENT, entry, incident, kept, key
+from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Kind
 from tocsin.core.ids import Parent, RequestKey, digest
+from tocsin.core.incidents import IncidentFilter, Sort, SortBy
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.errors import Misconfigured, Refused, Unavailable
 
@@ -128,13 +129,47 @@ async def test_a_file_of_a_newer_format_is_named_with_both_versions_and_left_alo
     before = path.read_bytes()
     store = EmbeddedStore(path)
 
-    with pytest.raises(Misconfigured, match=r"outcomes\.db is a Tocsin outcome store of format 9.* up to 1.*later one"):
+    with pytest.raises(Misconfigured, match=r"outcomes\.db is a Tocsin outcome store of format 9.* up to 2.*later one"):
         await store.identity()
     failures = await store.write([entry(key(2))])
 
     assert [failure.kind for failure in failures.values()] == [Kind.UNAVAILABLE]
     await store.close()
     assert path.read_bytes() == before
+
+
+async def test_a_file_of_an_older_format_is_brought_up_to_date_with_all_that_it_holds(path: Path) -> None:
+    await made(path)
+    ended, open_ = incident(key(1), resolved_us=5), incident(key(2))
+    store = EmbeddedStore(path)
+    await store.write([entry(key(1))])
+    await store.put_incidents(PARENT, [ended, open_], 1)
+    await store.close()
+    as_new = layout(path)
+    with sqlite3.connect(path) as connection:  # what format 2 added
+        for name in ("entries_by_time", "incidents_by_number", "incidents_by_end", "incidents_by_urgency"):
+            connection.execute(f"DROP INDEX {name}")
+        connection.execute("ALTER TABLE incidents DROP COLUMN resolved_us")
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+
+    store = EmbeddedStore(path)
+    by_end = IncidentFilter(sort=(Sort(SortBy.RESOLVED, descending=True),))
+    assert await store.find_incidents(by_end) == [ended, open_]
+    assert entry(key(1)) in await store.list_entries(EntryFilter())
+    await store.close()
+
+    assert layout(path) == as_new
+
+
+def layout(path: Path) -> dict[str, set[str]]:
+    """The indexes and columns of a file's tables."""
+    with sqlite3.connect(path) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE sql IS NOT NULL")]
+        found = {name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")} for name in names}
+        found["version"] = {str(connection.execute("PRAGMA user_version").fetchone()[0])}
+    connection.close()
+    return found
 
 
 @pytest.mark.parametrize("read_only", [False, True], ids=["write", "read"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.contract.store_rows import PARENT, entry, incident, kept, key, progress
-from tocsin.core.entries import Entry
+from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Kind
 from tocsin.core.ids import Parent
 from tocsin.core.incidents import IncidentFilter
@@ -54,6 +54,9 @@ READS: dict[str, Call] = {
     "lost": lambda store: store.lost(),
     "document": lambda store: store.document("status"),
     "documents": lambda store: store.documents(""),
+    "list_entries": lambda store: store.list_entries(EntryFilter()),
+    "count_entries": lambda store: store.count_entries(EntryFilter()),
+    "count_incidents": lambda store: store.count_incidents(IncidentFilter()),
     "scan_entries": lambda store: store.scan_entries(None, 1),
     "scan_incidents": lambda store: store.scan_incidents(None, 1),
     "scan_marks": lambda store: store.scan_marks(),

@@ -40,12 +40,16 @@ PRAGMAS: Final = ("synchronous=NORMAL", "temp_store=MEMORY", "foreign_keys=ON", 
 
 
 class Format(NamedTuple):
-    """What a file must be: its kind (SQLite's application id), its layout's version, the statements that make it."""
+    """What a file must be: its kind (SQLite's application id), its layout's version, the statements that make it.
+
+    `upgrades[n]` makes a file of version n + 2 of one of version n + 1, in the transaction that opens it.
+    """
 
     what: str
     application_id: int
     version: int
     schema: tuple[str, ...]
+    upgrades: tuple[Work[None], ...] = ()
 
 
 class _Job(NamedTuple):
@@ -267,6 +271,10 @@ class Database:
                 for statement in wanted.schema:
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id={wanted.application_id}")
+            elif not self._read_only:
+                for upgrade in wanted.upgrades[version - 1 :]:
+                    upgrade(connection)
+            if version != wanted.version and not self._read_only:
                 connection.execute(f"PRAGMA user_version={wanted.version}")
             connection.execute("COMMIT")
         except BaseException:

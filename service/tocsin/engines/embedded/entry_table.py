@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from tocsin.core.entries import Entry
+from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.engines.embedded.schema import Row, id_column, key_columns, key_of, parent_of, places, rows_of
@@ -118,6 +118,39 @@ def by_parents(connection: sqlite3.Connection, parents: Sequence[Parent]) -> dic
     for entries in found.values():
         entries.sort(key=lambda entry: entry.order)
     return found
+
+
+def find(connection: sqlite3.Connection, where: EntryFilter) -> list[Entry]:
+    """The entries that match, newest first, the dropped ones left out."""
+    matching, values = _matching(where)
+    query = f"""
+        SELECT {_COLUMNS} {matching}
+        ORDER BY received_us DESC, entries.id DESC, entries.parent DESC, entries.digest DESC LIMIT ? OFFSET ?"""
+    return [_entry_of(row) for row in rows_of(connection, query, *values, where.limit, where.offset)]
+
+
+def count(connection: sqlite3.Connection, where: EntryFilter) -> int:
+    """How many entries match."""
+    matching, values = _matching(where)
+    return int(rows_of(connection, f"SELECT count(*) {matching}", *values)[0][0])
+
+
+def _matching(where: EntryFilter) -> tuple[str, list[object]]:
+    conditions, values = ["dropped IS NOT TRUE"], list[object]()
+    if where.services:
+        # Of a parent's bytes the service is what stands before the NUL.
+        service = "(entries.parent >= ? AND entries.parent < ?)"
+        conditions.append(f"({' OR '.join([service] * len(where.services))})")
+        for name in where.services:
+            values += [name.encode() + b"\x00", name.encode() + b"\x01"]
+    if where.actions:
+        conditions.append(f"action IN ({places(len(where.actions))})")
+        values += where.actions
+    for condition, value in (("received_us >= ?", where.since_us), ("received_us < ?", where.until_us)):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    return f"FROM entries LEFT JOIN marks USING (parent, id, digest) WHERE {' AND '.join(conditions)}", values
 
 
 def scan(connection: sqlite3.Connection, after: RequestKey | None, limit: int) -> list[Entry]:

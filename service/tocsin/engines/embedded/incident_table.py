@@ -9,7 +9,7 @@ from itertools import groupby
 import msgspec
 
 from tocsin.core.ids import Parent
-from tocsin.core.incidents import Incident, IncidentFilter
+from tocsin.core.incidents import Incident, IncidentFilter, Sort, SortBy
 from tocsin.engines.embedded.schema import Row, id_column, key_columns, parent_of, places, rows_of
 
 _encoder = msgspec.msgpack.Encoder()
@@ -29,8 +29,9 @@ def put(connection: sqlite3.Connection, parent: Parent, incidents: Sequence[Inci
     connection.execute("DELETE FROM incidents WHERE parent = ?", (column,))
     for incident in incidents:
         row = connection.execute(
-            """INSERT INTO incidents (parent, id, digest, service, dedup_key, status, urgency, created_us, state)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            """INSERT INTO incidents
+            (parent, id, digest, service, dedup_key, status, urgency, created_us, resolved_us, state)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             _row_of(incident),
         ).lastrowid
         names = {incident.key.id, *incident.aliases}
@@ -44,13 +45,27 @@ def of_parent(connection: sqlite3.Connection, parent: Parent) -> list[Incident]:
 
 
 def find(connection: sqlite3.Connection, where: IncidentFilter) -> list[Incident]:
-    """The incidents that match; among those of one moment by id, so that pages never overlap."""
+    """The incidents that match; those that the order holds to be equal by id, so that pages never overlap."""
     conditions, values = _conditions(where)
-    way = "ASC" if where.oldest_first else "DESC"
-    query = f"""
-        SELECT state FROM incidents WHERE {" AND ".join(conditions) or "TRUE"}
-        ORDER BY created_us {way}, id {way}, parent {way}, digest {way} LIMIT ? OFFSET ?"""
+    query = f"SELECT state FROM incidents WHERE {conditions} ORDER BY {_order(where.sort)} LIMIT ? OFFSET ?"
     return [_decoder.decode(state) for (state,) in rows_of(connection, query, *values, where.limit, where.offset)]
+
+
+def count(connection: sqlite3.Connection, where: IncidentFilter) -> int:
+    """How many incidents match."""
+    conditions, values = _conditions(where)
+    return int(rows_of(connection, f"SELECT count(*) FROM incidents WHERE {conditions}", *values)[0][0])
+
+
+def _order(sort: Sequence[Sort]) -> str:
+    """The columns in order. SQLite knows an index from a list that begins with its columns, all in one direction."""
+    way = {True: "DESC", False: "ASC"}
+    # As words `high` comes before `low`.
+    given: dict[str, str] = {key.by: way[key.descending ^ (key.by is SortBy.URGENCY)] for key in sort}
+    rest = way[sort[-1].descending if sort else True]
+    for column in ("created_us", "id", "parent", "digest"):
+        given.setdefault(column, rest)
+    return ", ".join(f"{column} {direction}" for column, direction in given.items())
 
 
 def scan(connection: sqlite3.Connection, after: Parent | None, limit: int) -> list[tuple[Parent, list[Incident]]]:
@@ -66,7 +81,7 @@ def scan(connection: sqlite3.Connection, after: Parent | None, limit: int) -> li
     ]
 
 
-def _conditions(where: IncidentFilter) -> tuple[list[str], list[object]]:
+def _conditions(where: IncidentFilter) -> tuple[str, list[object]]:
     conditions: list[str] = []
     values: list[object] = []
     for column, wanted in (("service", where.services), ("status", where.statuses), ("urgency", where.urgencies)):
@@ -85,7 +100,7 @@ def _conditions(where: IncidentFilter) -> tuple[list[str], list[object]]:
         if value is not None:
             conditions.append(condition)
             values.append(value)
-    return conditions, values
+    return " AND ".join(conditions) or "TRUE", values
 
 
 def _row_of(incident: Incident) -> Row:
@@ -96,5 +111,6 @@ def _row_of(incident: Incident) -> Row:
         incident.status,
         incident.urgency,
         incident.created_us,
+        incident.resolved_us,
         _encoder.encode(incident),
     )

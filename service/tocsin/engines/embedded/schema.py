@@ -8,15 +8,39 @@ would keep them in the tree that every look-up walks. Everything else that is sm
 import sqlite3
 from typing import Any, Final
 
+import msgspec
+
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.engines.embedded.database import Format
 
 Row = tuple[Any, ...]
 
+_INDEXES_OF_2: Final = (
+    "CREATE INDEX entries_by_time ON entries (received_us, id)",
+    "CREATE INDEX incidents_by_number ON incidents (id, created_us)",
+    "CREATE INDEX incidents_by_end ON incidents (resolved_us, created_us, id)",
+    "CREATE INDEX incidents_by_urgency ON incidents (urgency, created_us, id)",
+)
+
+
+class _Resolved(msgspec.Struct):
+    resolved_us: int | None
+
+
+def _to_2(connection: sqlite3.Connection) -> None:
+    """Format 2 lists entries by time, and incidents by their end, number and urgency."""
+    connection.execute("ALTER TABLE incidents ADD COLUMN resolved_us INTEGER")
+    for row, state in connection.execute("SELECT row, state FROM incidents").fetchall():
+        ended_us = msgspec.msgpack.decode(state, type=_Resolved).resolved_us
+        connection.execute("UPDATE incidents SET resolved_us = ? WHERE row = ?", (ended_us, row))
+    for statement in _INDEXES_OF_2:
+        connection.execute(statement)
+
+
 STORE: Final = Format(
     what="Tocsin outcome store",
     application_id=int.from_bytes(b"TocS", "big"),
-    version=1,
+    version=2,
     schema=(
         "CREATE TABLE identity (uuid TEXT NOT NULL)",
         "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
@@ -39,7 +63,7 @@ STORE: Final = Format(
         """CREATE TABLE incidents (
             row INTEGER PRIMARY KEY, parent BLOB NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL,
             service TEXT NOT NULL, dedup_key TEXT NOT NULL, status TEXT NOT NULL, urgency TEXT NOT NULL,
-            created_us INTEGER NOT NULL, state BLOB NOT NULL)""",
+            created_us INTEGER NOT NULL, resolved_us INTEGER, state BLOB NOT NULL)""",
         "CREATE UNIQUE INDEX incidents_by_key ON incidents (parent, id, digest)",
         "CREATE INDEX incidents_by_time ON incidents (created_us, id)",
         "CREATE INDEX incidents_by_service ON incidents (service, created_us, id)",
@@ -66,7 +90,9 @@ STORE: Final = Format(
             found_us INTEGER NOT NULL, PRIMARY KEY (partition, source, start, "end")) WITHOUT ROWID""",
         """CREATE TABLE documents (
             name TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID""",
+        *_INDEXES_OF_2,
     ),
+    upgrades=(_to_2,),
 )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from tocsin.core.entries import Entry
+from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
@@ -81,6 +81,14 @@ class EmbeddedStore:
         """The entries with this id."""
         return await self._database.read(lambda c: entry_table.by_id(c, temporal_id))
 
+    async def list_entries(self, where: EntryFilter) -> list[Entry]:
+        """The entries that match, newest first."""
+        return await self._database.read(lambda c: entry_table.find(c, where))
+
+    async def count_entries(self, where: EntryFilter) -> int:
+        """How many entries match."""
+        return await self._database.read(lambda c: entry_table.count(c, where))
+
     async def mark(self, key: RequestKey, number: int, *, dropped: bool) -> None:
         """Marks a key as dropped, or lifts the mark."""
         await self._put(lambda c: entry_table.mark(c, key, number, dropped=dropped))
@@ -102,6 +110,10 @@ class EmbeddedStore:
     async def find_incidents(self, where: IncidentFilter) -> list[Incident]:
         """The incidents that match."""
         return await self._database.read(lambda c: incident_table.find(c, where))
+
+    async def count_incidents(self, where: IncidentFilter) -> int:
+        """How many incidents match."""
+        return await self._database.read(lambda c: incident_table.count(c, where))
 
     # What is kept of failures ------------------------------------------------------------------------------------
 
