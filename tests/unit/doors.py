@@ -44,14 +44,16 @@ class Door:
 
     def kill(self) -> None:
         """Breaks every connection and stops listening, without a word."""
-        self.server.force_exit = True
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._abort)
         self.stop()
 
     def _abort(self) -> None:
+        for listening in self.server.servers:
+            listening.close()
         for protocol in list(self.server.server_state.connections):
             protocol.transport.abort()
+        self._serving.cancel()
 
     def _run(self, started: threading.Event) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -59,10 +61,11 @@ class Door:
             runner.run(self._serve(started))
 
     async def _serve(self, started: threading.Event) -> None:
-        serving = asyncio.create_task(self.server.serve_socket())
+        self._serving = asyncio.create_task(self.server.serve_socket())
         await self.server.listens.wait()
         started.set()
-        await serving
+        with contextlib.suppress(asyncio.CancelledError):  # killed
+            await self._serving
 
 
 def read_all(client: socket.socket) -> bytes:
