@@ -8,7 +8,7 @@ is 400 everywhere.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from fastapi.responses import Response
 
@@ -21,21 +21,13 @@ from tocsin.core.events import (
     parse_change_event,
     parse_event,
 )
-from tocsin.core.ids import RequestKey, format_id
-from tocsin.engines.directory import Ack
+from tocsin.core.ids import format_id
+from tocsin.roles.minting import Accepted, NotTaken
 from tocsin.roles.web import answer
 
 ACK_HEADER: Final = "Tocsin-Ack"
 ROUTING_KEY: Final = "routing_key"
 """The parameter of a path that holds the routing key."""
-
-
-class NotTaken(Exception):
-    """An event that was valid and is not accepted. `may_be_recorded`: it may be in some log all the same."""
-
-    def __init__(self, reason: str, *, may_be_recorded: bool) -> None:
-        super().__init__(reason)
-        self.may_be_recorded = may_be_recorded
 
 
 class TooMany(Exception):
@@ -48,13 +40,6 @@ class TooMany(Exception):
 
 class NoSuchService(Exception):
     """No service of the directory has this routing key."""
-
-
-class Accepted(NamedTuple):
-    """An event that the logs have, and which of them."""
-
-    key: RequestKey
-    ack: Ack
 
 
 @dataclass(frozen=True, slots=True)

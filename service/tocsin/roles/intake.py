@@ -14,12 +14,8 @@ event with the same id is the same request, in every region and however often it
 
 Services do not get in each other's way: each has a rate of its own, and a share of what may wait for the log. Both hold
 for one process; a region with two intakes takes twice as much.
-
-An append that is not acknowledged within the mint-to-append limit is not accepted, even if it arrives later: ticks
-promise readers that whatever was accepted stands below them.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,26 +26,14 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from tocsin.core import requests
-from tocsin.core.completeness import MINT_TO_APPEND_S
-from tocsin.core.events import (
-    ACTIONS,
-    CHANGE,
-    InvalidEvent,
-    change_dedup_key,
-    client_digest,
-    derived_dedup_key,
-    given_dedup_key,
-    request_body,
-)
+from tocsin.core.events import InvalidEvent
 from tocsin.core.idempotency import HEADER, client_id
-from tocsin.core.ids import Minter, Parent, RequestKey, partition_of
 from tocsin.core.rates import EVENTS_PER_MIN_MAX, Rates
 from tocsin.core.shares import Shares
-from tocsin.engines.directory import Ack, Directory, PeerUnreachable, Service
-from tocsin.engines.errors import EngineError, Refused
+from tocsin.engines.directory import Directory, Service
 from tocsin.engines.log import Log
-from tocsin.roles.doors import DOORS, ROUTING_KEY, Accepted, Door, NoSuchService, NotTaken, TooMany, error_body
+from tocsin.roles.doors import DOORS, ROUTING_KEY, Door, NoSuchService, TooMany, error_body
+from tocsin.roles.minting import Accepted, Mint, NotTaken
 from tocsin.roles.ticks import Ticker
 from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, answer, make_app, read_body
 from tocsin.telemetry import Counter, Gauge, Meters
@@ -101,7 +85,18 @@ class Intake:
     def __init__(self, parts: IntakeParts) -> None:
         self._parts = parts
         self._limits = parts.limits
-        self._minter = Minter()
+        self._mint = Mint(
+            parts.region,
+            parts.topic,
+            parts.partitions,
+            parts.log,
+            parts.clock_us,
+            parts.random_bytes,
+            parts.peers,
+            parts.limits.append_s_max,
+            parts.limits.peer_append_s_max,
+            parts.monotonic,
+        )
         self._rates = Rates()
         self._shares = Shares(parts.limits.in_flight_max)
         self.ticker = Ticker(
@@ -170,31 +165,7 @@ class Intake:
         service = self._service_of(event)
         with self._place(service):
             self._hold_to_rate(service)
-            minted_at = self._parts.monotonic()
-            received_us = self._parts.clock_us()
-            temporal_id = self._mint(received_us) if given_id is None else given_id
-            parent = Parent(service.id, self._dedup_key(event, temporal_id, is_given=given_id is not None))
-            body = request_body(event, parent.dedup_key)
-            key = RequestKey(parent, temporal_id, client_digest(parent, body))
-            request = requests.Request(
-                key, received_us, self._parts.region, ACTIONS[event["event_action"]].schema, body
-            )
-            ack = await self._append(requests.encode_request(request), service, parent)
-            if self._parts.monotonic() - minted_at > MINT_TO_APPEND_S:
-                reason = f"the log acknowledged it later than {MINT_TO_APPEND_S:g} s after it was received"
-                raise NotTaken(reason, may_be_recorded=True)
-        return Accepted(key, ack)
-
-    def _mint(self, received_us: int) -> int:
-        return self._minter.mint(received_us // 1_000_000, int.from_bytes(self._parts.random_bytes(4), "big"))
-
-    def _dedup_key(self, event: dict[str, Any], temporal_id: int, *, is_given: bool) -> str:
-        if event["event_action"] == CHANGE:
-            return change_dedup_key(temporal_id)
-        given = given_dedup_key(event)
-        if given is not None:
-            return given
-        return derived_dedup_key(event, temporal_id) if is_given else self._parts.random_bytes(16).hex()
+            return await self._mint.record(service, event, given_id)
 
     # What a service may take of this process ---------------------------------------------------------------------
 
@@ -225,47 +196,3 @@ class Intake:
         finally:
             self._shares.leave(service.id)
             self._parts.meters.set(Gauge.IN_FLIGHT, self._shares.held)
-
-    # The logs ----------------------------------------------------------------------------------------------------
-
-    async def _append(self, record: requests.Record, service: Service, parent: Parent) -> Ack:
-        """Appends to the peers' logs first, if the service wants it, then to our own."""
-        partition = partition_of(parent, self._parts.partitions)
-        ack = service.ack
-        if ack is Ack.ALL_REGIONS:
-            unreached = await self._append_to_peers(partition, record)
-            if unreached and service.when_peer_unreachable is PeerUnreachable.REFUSE:
-                raise NotTaken("; ".join(unreached), may_be_recorded=True)
-            if unreached:
-                ack = Ack.REGION
-        await self._append_to(self._parts.log, self._parts.region, partition, record, self._limits.append_s_max)
-        return ack
-
-    async def _append_to_peers(self, partition: int, record: requests.Record) -> list[str]:
-        """What went wrong, empty when all peers have it."""
-
-        async def append(region: str, log: Log) -> str | None:
-            try:
-                await self._append_to(log, region, partition, record, self._limits.peer_append_s_max)
-            except NotTaken as error:
-                return str(error)
-            return None
-
-        outcomes = await asyncio.gather(*(append(region, log) for region, log in self._parts.peers.items()))
-        return [outcome for outcome in outcomes if outcome]
-
-    async def _append_to(
-        self, log: Log, region: str, partition: int, record: requests.Record, append_s_max: float
-    ) -> None:
-        try:
-            async with asyncio.timeout(append_s_max):
-                await log.append(self._parts.topic, partition, [record])
-        except TimeoutError as error:
-            reason = f"the log of region {region} gave no answer within {append_s_max:g} s"
-            raise NotTaken(reason, may_be_recorded=True) from error
-        except Refused as error:
-            raise InvalidEvent(
-                "invalid event", "Event object is invalid", [f"the log of region {region} refuses it: {error}"]
-            ) from error
-        except EngineError as error:
-            raise NotTaken(f"the log of region {region}: {error}", may_be_recorded=True) from error
