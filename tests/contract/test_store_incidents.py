@@ -62,6 +62,41 @@ async def test_versions_of_owners_have_room_for_an_epoch_above_their_counter(sto
     assert await store.incidents_of(PARENT) == [incident(key(2))]
 
 
+async def test_an_update_writes_some_incidents_of_a_parent_and_leaves_all_others(store: Store) -> None:
+    stranger, first = incident(key(2, parent=OTHER)), incident(key(1), created_us=10)
+    second = incident(key(2), created_us=20, aliases=(8,))
+    await put_all(store, [first, second, stranger])
+
+    moved = incident(key(2), created_us=20, status="resolved", aliases=(9,))
+    third = incident(key(3), created_us=30)
+    await store.update_incidents(PARENT, [moved, third], 2)
+
+    assert await store.incidents_of(PARENT) == [first, moved, third]
+    assert await store.incidents_of(OTHER) == [stranger]
+    assert await store.find_incidents(IncidentFilter(statuses=("resolved",))) == [moved]
+    assert await store.find_incidents(IncidentFilter(id=9)) == [moved]
+    assert await store.find_incidents(IncidentFilter(id=8)) == []
+
+
+async def test_an_update_may_be_the_first_that_is_heard_of_a_parent(store: Store) -> None:
+    await store.update_incidents(PARENT, [incident()], 1)
+
+    assert await store.incidents_of(PARENT) == [incident()]
+
+
+async def test_an_update_is_told_from_its_parents_present_version_alone(store: Store) -> None:
+    first, second = incident(key(1)), incident(key(2))
+    await store.put_incidents(PARENT, [first], 5)
+
+    for version in (4, 5):
+        await store.update_incidents(PARENT, [incident(key(1), status="resolved"), second], version)
+    assert await store.incidents_of(PARENT) == [first]
+
+    await store.update_incidents(PARENT, [second], 6)
+    await store.put_incidents(PARENT, [], 6)
+    assert await store.incidents_of(PARENT) == [first, second]
+
+
 async def test_a_list_is_newest_first_by_creation_then_id(store: Store) -> None:
     incidents = [
         incident(key(1, parent=OTHER), created_us=30),

@@ -210,10 +210,14 @@ class Folding:
     Invariant: `incidents` is `fold` of all entries for which `apply` returned True.
     """
 
-    __slots__ = ("_forgotten_id", "_known", "_last", "incidents")
+    __slots__ = ("_changed", "_forgotten_id", "_ids", "_known", "_last", "collisions", "incidents")
 
     def __init__(self) -> None:
         self.incidents: list[Incident] = []
+        self.collisions = 0
+        """Entries whose id an earlier one has with another digest: both are kept."""
+        self._changed: set[int] = set()
+        self._ids: set[int] = set()
         self._last: tuple[int, int, bytes] | None = None
         self._known: dict[tuple[int, bytes], tuple[int, str]] = {}
         self._forgotten_id = -1
@@ -247,6 +251,8 @@ class Folding:
         Returns the incident that it belongs to, as it is now; None when it belongs to none.
         """
         self._last = entry.order
+        self.collisions += entry.key.id in self._ids
+        self._ids.add(entry.key.id)
         self._known[entry.key.id, entry.key.digest] = entry.received_us, entry.region
         if len(self._known) > 2 * KNOWN_MAX:
             self._forget()
@@ -254,11 +260,19 @@ class Folding:
         status = None if place is None else STEPS.get((Status(self.incidents[place].status), entry.action))
         if place is not None and status is not None:
             self.incidents[place] = _step(self.incidents[place], entry, status)
-            return self.incidents[place]
-        if entry.action == "trigger":
+        elif entry.action == "trigger":
+            place = len(self.incidents)
             self.incidents.append(_open(entry))
-            return self.incidents[-1]
-        return None
+        else:
+            return None
+        self._changed.add(place)
+        return self.incidents[place]
+
+    def changes(self) -> list[Incident]:
+        """The incidents that are new or have changed since this was last asked, oldest first."""
+        changed = [self.incidents[place] for place in sorted(self._changed)]
+        self._changed.clear()
+        return changed
 
     def _place(self, entry: Entry) -> int | None:
         """Where the incident is that the entry is about."""
@@ -273,6 +287,7 @@ class Folding:
         keys = sorted(self._known)
         for key in keys[:-KNOWN_MAX]:
             del self._known[key]
+        self._ids = {id for id, _ in self._known}
         self._forgotten_id = max(self._forgotten_id, keys[-KNOWN_MAX - 1][0])
 
 

@@ -242,6 +242,10 @@ class FaultyStore:
         await self._gate.pass_write()
         await self._store.put_incidents(parent, incidents, version)
 
+    async def update_incidents(self, parent: Parent, changed: Sequence[Incident], version: int) -> None:
+        await self._gate.pass_write()
+        await self._store.update_incidents(parent, changed, version)
+
     async def incidents_of(self, parent: Parent) -> list[Incident]:
         await self._gate.pass_read()
         return await self._store.incidents_of(parent)

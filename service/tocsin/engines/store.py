@@ -85,6 +85,11 @@ class Store(Protocol):
     async def put_incidents(self, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
         """Replaces the folded incidents of a parent, unless this version of them or a higher one is there."""
 
+    async def update_incidents(self, parent: Parent, changed: Sequence[Incident], version: int) -> None:
+        """Writes these incidents of a parent, each in the place of the one with its key if there is one; the parent's
+        others stay. All of it or, when this version of the parent's incidents or a higher one is there, nothing.
+        """
+
     async def incidents_of(self, parent: Parent) -> list[Incident]:
         """The folded incidents of a parent, oldest first."""
 

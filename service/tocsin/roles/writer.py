@@ -2,13 +2,14 @@
 
 Three steps: validate (by the code that intake used), store the entries, fold the parents that they belong to. A request
 is acknowledged when its entry *and* the fold of its parent are. Folds of one partition are written one after the other,
-each from a read that began after its own entries were stored, so the last one written holds all of them.
+each from a read that began after its own entries were stored, so the last one written holds all of them. A parent that
+was folded from the store is written as a whole; on top of that, what later entries changed.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 
 import tenacity
 
@@ -34,6 +35,8 @@ class Writer:
         self._store = store
         self._version = epoch << 32
         self._foldings: OrderedDict[Parent, Folding] = OrderedDict()
+        self.collisions = 0
+        """Entries seen whose id another one of their parent has; anew when a parent is read from the store again."""
         self._fold_lock = asyncio.Lock()
 
     async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
@@ -89,13 +92,15 @@ class Writer:
         if not entries:
             return {}
         async with self._fold_lock:
+            before = self._collisions(entries)
             anew = dict.fromkeys(entry.key.parent for entry in entries if not self._apply(entry))
             moved = dict.fromkeys(entry.key.parent for entry in entries if entry.key.parent not in anew)
-            failed = await self._put(moved)
+            failed = await self._put_all({parent: self._put_changes(parent) for parent in moved})
             try:
                 failed |= await self._fold_anew(list(anew))
             except EngineError as error:
                 failed |= dict.fromkeys(anew, error)
+            self.collisions += max(0, self._collisions(entries) - before)
             for parent in failed:
                 self._foldings.pop(parent, None)  # what is in memory is ahead of the store
         return {parent: _unfolded(error) for parent, error in failed.items()}
@@ -109,6 +114,11 @@ class Writer:
         self._foldings.move_to_end(entry.key.parent)
         return True
 
+    def _collisions(self, entries: Sequence[Entry]) -> int:
+        """As many as are known of the parents of these entries."""
+        known = (self._foldings.get(parent) for parent in {entry.key.parent for entry in entries})
+        return sum(folding.collisions for folding in known if folding)
+
     async def _fold_anew(self, parents: Sequence[Parent]) -> dict[Parent, EngineError]:
         """Folds these parents from the store; returns which could not be put, raises when they cannot be read."""
         if not parents:
@@ -116,17 +126,24 @@ class Writer:
         entries = await self._store.entries_of(parents)
         for parent in parents:
             self._foldings[parent] = Folding.of(entries.get(parent, ()))
-        failed = await self._put(parents)
+        failed = await self._put_all({parent: self._put_whole(parent) for parent in parents})
         while len(self._foldings) > FOLDINGS_MAX:
             self._foldings.popitem(last=False)
         return failed
 
-    async def _put(self, parents: Iterable[Parent]) -> dict[Parent, EngineError]:
-        """Writes folded parents in parallel; returns what befell those that failed: that of one is not another's."""
-        puts = {}
-        for parent in parents:
+    async def _put_whole(self, parent: Parent) -> None:
+        self._version += 1
+        incidents = self._foldings[parent].changes()  # all of them: it was folded from the start
+        await self._store.put_incidents(parent, incidents, self._version)
+
+    async def _put_changes(self, parent: Parent) -> None:
+        changed = self._foldings[parent].changes()
+        if changed:  # a repeat changes nothing
             self._version += 1
-            puts[parent] = self._store.put_incidents(parent, self._foldings[parent].incidents, self._version)
+            await self._store.update_incidents(parent, changed, self._version)
+
+    async def _put_all(self, puts: dict[Parent, Coroutine[Any, Any, None]]) -> dict[Parent, EngineError]:
+        """Writes folded parents in parallel; returns what befell those that failed: that of one is not another's."""
         outcomes = await asyncio.gather(*puts.values(), return_exceptions=True)
         failed = {}
         for parent, outcome in zip(puts, outcomes, strict=True):

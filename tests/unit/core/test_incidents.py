@@ -260,3 +260,19 @@ def test_every_story_of_four_events_comes_to_at_most_one_open_incident() -> None
 
         assert all(incident.status == "resolved" for incident in closed)
         assert sum(incident.entries for incident in (*closed, latest)) <= 5
+
+
+# What a caller is told of a fold ---------------------------------------------------------------------------------
+
+
+def test_a_fold_tells_once_which_incidents_changed() -> None:
+    opened, ended, reopened, seen = story("trigger", "resolve", "trigger", "acknowledge")
+    folding = Folding.of([opened, ended])
+    assert folding.changes() == folding.incidents
+    assert folding.changes() == []
+    assert folding.apply(reopened)
+    assert folding.apply(ended)
+    assert folding.changes() == folding.incidents[1:]
+    assert folding.apply(seen)
+    assert folding.changes() == folding.incidents[1:]
+    assert len(folding.incidents) == 2

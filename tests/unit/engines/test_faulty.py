@@ -32,6 +32,7 @@ Call = Callable[[Store], Awaitable[object]]
 PUTS: dict[str, Call] = {
     "mark": lambda store: store.mark(key(), 1, dropped=True),
     "put_incidents": lambda store: store.put_incidents(PARENT, [incident()], 1),
+    "update_incidents": lambda store: store.update_incidents(PARENT, [incident()], 1),
     "put_kept": lambda store: store.put_kept(kept()),
     "save_progress": lambda store: store.save_progress(progress()),
     "forget_progress": lambda store: store.forget_progress(3, 1),

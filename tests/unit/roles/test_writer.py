@@ -136,10 +136,20 @@ class UnfoldableStore(EmbeddedStore):
     broken: tuple[Parent, EngineError] | None = None
     unreadable: EngineError | None = None
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.updated: list[int] = []
+
     async def put_incidents(self, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
         if self.broken and self.broken[0] == parent:
             raise self.broken[1]
         await super().put_incidents(parent, incidents, version)
+
+    async def update_incidents(self, parent: Parent, changed: Sequence[Incident], version: int) -> None:
+        if self.broken and self.broken[0] == parent:
+            raise self.broken[1]
+        self.updated.append(len(changed))
+        await super().update_incidents(parent, changed, version)
 
     async def entries_of(self, parents: Sequence[Parent]) -> dict[Parent, list[Entry]]:
         if self.unreadable:
@@ -171,6 +181,48 @@ async def test_a_fold_that_fails_fails_the_requests_of_its_parent_alone_and_is_m
     unfoldable.broken = None
     assert await writer.write([bad]) == {}
     assert await unfoldable.incidents_of(bad.key.parent) == expected([bad])
+
+
+async def test_what_comes_in_order_writes_only_what_it_changed_and_a_repeat_nothing(
+    unfoldable: UnfoldableStore,
+) -> None:
+    writer = Writer(unfoldable, epoch=1)
+    past = [request(action=action) for action in ("trigger", "resolve") * 5]
+    assert await writer.write(past) == {}
+    assert unfoldable.updated == []
+    parent, sets = past[0].key.parent, [[request()], [request(action="resolve"), request()], past]
+    for some in sets:
+        assert await writer.write(some) == {}
+    assert unfoldable.updated == [1, 2]
+    assert await unfoldable.incidents_of(parent) == expected([*past, *sets[0], *sets[1]])
+
+
+async def test_a_change_that_cannot_be_put_is_made_good_from_the_store(unfoldable: UnfoldableStore) -> None:
+    writer = Writer(unfoldable, epoch=1)
+    requests = [request(action=action) for action in ("trigger", "resolve", "trigger", "resolve")]
+    parent = requests[0].key.parent
+    assert await writer.write(requests[:2]) == {}
+    unfoldable.broken = (parent, Unavailable("away"))
+    assert [failure.kind for failure in (await writer.write(requests[2:3])).values()] == [Kind.UNAVAILABLE]
+    unfoldable.broken = None
+    assert await writer.write(requests[3:]) == {}
+    assert await unfoldable.incidents_of(parent) == expected(requests)
+
+
+async def test_requests_that_met_in_one_id_are_both_folded_and_counted_once(
+    store: EmbeddedStore, writer: Writer
+) -> None:
+    first, second = request(), request(action="acknowledge")
+    twin = second._replace(key=second.key._replace(id=first.key.id))
+    assert await writer.write([first, request("other")]) == {}
+    assert writer.collisions == 0
+    for _ in range(2):
+        assert await writer.write([twin, first]) == {}
+        assert writer.collisions == 1
+    early = first._replace(received_us=first.received_us - 1, region="b")
+    assert await writer.write([early]) == {}  # folds the parent from the store
+    assert writer.collisions == 1
+    assert await store.incidents_of(first.key.parent) == expected([early, twin])
 
 
 async def test_parents_in_memory_are_folded_while_entries_cannot_be_read(unfoldable: UnfoldableStore) -> None:

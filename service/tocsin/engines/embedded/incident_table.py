@@ -16,17 +16,30 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Incident)
 
 
-def put(connection: sqlite3.Connection, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
+def replace(connection: sqlite3.Connection, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
     """Replaces the incidents of a parent when the version is above the one there."""
-    column = parent.encode()
-    newer = connection.execute(
-        """INSERT INTO folds (parent, version) VALUES (?, ?)
-        ON CONFLICT (parent) DO UPDATE SET version = excluded.version WHERE excluded.version > folds.version""",
-        (column, version),
-    ).rowcount
-    if not newer:
-        return
-    connection.execute("DELETE FROM incidents WHERE parent = ?", (column,))
+    if _is_newer(connection, parent, version):
+        connection.execute("DELETE FROM incidents WHERE parent = ?", (parent.encode(),))
+        _insert(connection, incidents)
+
+
+def update(connection: sqlite3.Connection, parent: Parent, changed: Sequence[Incident], version: int) -> None:
+    """Writes incidents of a parent beside its others when the version is above the one there."""
+    if _is_newer(connection, parent, version):
+        keys = [key_columns(incident.key) for incident in changed]
+        connection.executemany("DELETE FROM incidents WHERE parent = ? AND id = ? AND digest = ?", keys)
+        _insert(connection, changed)
+
+
+def _is_newer(connection: sqlite3.Connection, parent: Parent, version: int) -> bool:
+    """Whether the version is above that of the parent's incidents; if so, it is theirs from now on."""
+    statement = """
+        INSERT INTO folds (parent, version) VALUES (?, ?)
+        ON CONFLICT (parent) DO UPDATE SET version = excluded.version WHERE excluded.version > folds.version"""
+    return connection.execute(statement, (parent.encode(), version)).rowcount == 1
+
+
+def _insert(connection: sqlite3.Connection, incidents: Sequence[Incident]) -> None:
     for incident in incidents:
         row = connection.execute(
             """INSERT INTO incidents

@@ -58,7 +58,7 @@ STORE: Final = Format(
         """CREATE TABLE journal (
             seq INTEGER PRIMARY KEY AUTOINCREMENT, parent BLOB NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL,
             effect TEXT NOT NULL, written_us INTEGER NOT NULL)""",
-        # Incidents: replaced as a whole by parent, whose version stays when the last of them is gone
+        # Incidents: written by parent, whose version stays when the last of them is gone
         "CREATE TABLE folds (parent BLOB PRIMARY KEY NOT NULL, version INTEGER NOT NULL) WITHOUT ROWID",
         """CREATE TABLE incidents (
             row INTEGER PRIMARY KEY, parent BLOB NOT NULL, id BLOB NOT NULL, digest BLOB NOT NULL,

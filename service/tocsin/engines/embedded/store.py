@@ -101,7 +101,11 @@ class EmbeddedStore:
 
     async def put_incidents(self, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
         """Replaces the incidents of a parent."""
-        await self._put(lambda c: incident_table.put(c, parent, incidents, version))
+        await self._put(lambda c: incident_table.replace(c, parent, incidents, version))
+
+    async def update_incidents(self, parent: Parent, changed: Sequence[Incident], version: int) -> None:
+        """Writes some incidents of a parent beside its others."""
+        await self._put(lambda c: incident_table.update(c, parent, changed, version))
 
     async def incidents_of(self, parent: Parent) -> list[Incident]:
         """The incidents of a parent."""
