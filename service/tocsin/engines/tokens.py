@@ -1,9 +1,12 @@
-"""Tokens of the read interface: made, listed, revoked and checked; hashed at rest.
+"""Tokens of the REST interface: made, listed, rotated, revoked and checked; hashed at rest.
 
 A token is `tocsin_<id>_<secret>`. The id is public and names the token in lists and logs; the secret is 256 random
 bits, of which the file holds the SHA-256 alone. A slow hash would add nothing: it makes *guessable* secrets dear to
 guess, and 2^256 cannot be searched at any speed; but it would let anyone who sends rubbish burn a core per request. The
 prefix lets scanners of repositories find one that leaked.
+
+To rotate a token is to make another like it, and to let the old one end later: in between both are valid, and whoever
+uses it changes over when it suits them.
 
 Every change replaces the file atomically under a lock, and running processes notice within half a second.
 """
@@ -27,7 +30,8 @@ from tocsin.config import ConfigError, Problem
 from tocsin.engines.errors import Misconfigured
 from tocsin.engines.watched import Watched
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""Of the file as it is written; an older release, which knows no tokens for some services alone, must not read it."""
 TOKENS_MAX: Final = 10_000
 NAME_LENGTH_MAX: Final = 80
 _TEXT: Final = re.compile(r"tocsin_([0-9a-f]{16})_([0-9a-f]{64})\Z")
@@ -50,7 +54,9 @@ _RANK: Final = {scope: rank for rank, scope in enumerate(Scope)}
 
 
 class Token(msgspec.Struct, frozen=True):
-    """What is kept of a token; times are Unix microseconds. `secret_hash` is SHA-256 in hex."""
+    """What is kept of a token; times are Unix microseconds. `secret_hash` is SHA-256 in hex. It is good for the
+    `services` that it names, by id, and for all when it names none.
+    """
 
     id: str
     name: str
@@ -59,6 +65,7 @@ class Token(msgspec.Struct, frozen=True):
     created_us: int
     expires_us: int | None = None
     revoked_us: int | None = None
+    services: tuple[str, ...] = ()
 
     def is_valid(self, now_us: int) -> bool:
         """Whether it is neither revoked nor expired."""
@@ -99,23 +106,53 @@ class TokenFile:
 
     # For the command line ----------------------------------------------------------------------------------------
 
-    def create(self, name: str, scope: Scope, *, now_us: int, expires_us: int | None = None) -> tuple[Token, str]:
+    def create(
+        self,
+        name: str,
+        scope: Scope,
+        *,
+        now_us: int,
+        expires_us: int | None = None,
+        services: tuple[str, ...] = (),
+    ) -> tuple[Token, str]:
         """A new token and its text, which is shown this once.
 
         Raises ValueError for a name that cannot be shown, `Misconfigured` when there are too many tokens.
         """
         if not 0 < len(name) <= NAME_LENGTH_MAX or not name.isprintable():
             raise ValueError(f"a token's name has 1 to {NAME_LENGTH_MAX} printable characters, not {name[:100]!r}")
-        id, secret = secrets.token_hex(8), secrets.token_hex(32)
-        token = Token(id, name, scope, _hash(secret), now_us, expires_us)
+        token, text = _made(name, scope, now_us, expires_us, services)
         with self._changing() as tokens:
-            if len(tokens) >= TOKENS_MAX:
-                for ended in [token.id for token in tokens.values() if not token.is_valid(now_us)]:
-                    del tokens[ended]
-            if len(tokens) >= TOKENS_MAX:
-                raise Misconfigured(f"{self._path} holds {TOKENS_MAX} valid tokens, the most there can be: revoke some")
-            tokens[id] = token
-        return token, f"tocsin_{id}_{secret}"
+            self._make_room(tokens, now_us)
+            tokens[token.id] = token
+        return token, text
+
+    def rotate(self, id: str, *, now_us: int, overlap_us: int) -> tuple[Token, str] | None:
+        """A new token like the valid one of this id, which ends after the overlap; None when there is no valid one.
+
+        One that was to last for a time is followed by one that lasts as long. Raises `Misconfigured` as `create`.
+        """
+        with self._changing() as tokens:
+            old = tokens.get(id)
+            if old is None or not old.is_valid(now_us):
+                return None
+            lasts_us = None if old.expires_us is None else old.expires_us - old.created_us
+            expires_us = None if lasts_us is None else now_us + lasts_us
+            token, text = _made(old.name, old.scope, now_us, expires_us, old.services)
+            self._make_room(tokens, now_us)
+            ends_us = now_us + overlap_us
+            tokens[id] = msgspec.structs.replace(
+                old, expires_us=ends_us if old.expires_us is None else min(ends_us, old.expires_us)
+            )
+            tokens[token.id] = token
+        return token, text
+
+    def _make_room(self, tokens: dict[str, Token], now_us: int) -> None:
+        if len(tokens) >= TOKENS_MAX:
+            for ended in [token.id for token in tokens.values() if not token.is_valid(now_us)]:
+                del tokens[ended]
+        if len(tokens) >= TOKENS_MAX:
+            raise Misconfigured(f"{self._path} holds {TOKENS_MAX} valid tokens, the most there can be: revoke some")
 
     def ls(self) -> list[Token]:
         """All tokens, revoked and expired ones too, oldest first. Raises ConfigError when the file is unusable."""
@@ -144,8 +181,8 @@ class TokenFile:
         except ValueError as error:
             what = f"does not hold tokens: {error}. Restore it, or delete it and make new tokens"
             raise ConfigError([Problem(str(self._path), "", what)]) from error
-        if file.format != FORMAT:
-            what = f"has format {file.format}; this version reads format {FORMAT}"
+        if file.format not in (1, FORMAT):
+            what = f"has format {file.format}; this version reads formats up to {FORMAT}"
             raise ConfigError([Problem(str(self._path), "format", what)])
         return {token.id: token for token in file.tokens}
 
@@ -173,6 +210,11 @@ class TokenFile:
             Path(name).unlink(missing_ok=True)
             raise
         self._watched.look_again()
+
+
+def _made(name: str, scope: Scope, now_us: int, expires_us: int | None, services: tuple[str, ...]) -> tuple[Token, str]:
+    id, secret = secrets.token_hex(8), secrets.token_hex(32)
+    return Token(id, name, scope, _hash(secret), now_us, expires_us, None, services), f"tocsin_{id}_{secret}"
 
 
 def _hash(secret: str) -> str:

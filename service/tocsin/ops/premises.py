@@ -37,10 +37,12 @@ SERVICES: Final = {
     "storage": "Storage",
 }
 """Id and name of the services that the first start makes: so many that neither the budget's five nor half is all."""
+USERS: Final = [{"id": "on-call", "name": "On Call", "email": "on-call@example.org"}]
 TOKEN_NAME: Final = "tocsin up"  # noqa: S105 (a name)
 LOCK: Final = "supervisor.lock"
 _HEADING: Final = """\
-# The services, and the routing keys by which events reach them; read again when it changes. Made by the first start.
+# The services, the routing keys by which events reach them, and users; read again when it changes. Made by the first
+# start.
 """
 
 
@@ -108,7 +110,7 @@ def _new_directory() -> dict[str, Any]:
         {"id": id, "name": name, "routing_keys": [secrets.token_hex(ROUTING_KEY_LENGTH // 2)]}
         for id, name in SERVICES.items()
     ]
-    return {"services": services}
+    return {"services": services, "users": USERS}
 
 
 def _write(path: Path, text: str) -> None:

@@ -18,6 +18,10 @@ services:
     routing_keys: ["{OTHER_KEY}", "{"2" * 32}"]
     ack: all-regions
     when_peer_unreachable: accept
+    retiring_keys: [{{key: "{"9" * 32}", until: 2023-11-14T22:13:20+00:00}}]
+users:
+  - {{id: zoe, name: Zoe, email: Zoe@example.org}}
+  - {{id: ann, name: Ann, email: ann@example.org}}
 """
 
 
@@ -40,6 +44,26 @@ def test_a_service_is_found_by_each_of_its_keys_and_by_its_id(path: Path) -> Non
     assert directory.problems == []
 
 
+def test_a_retiring_key_is_good_until_its_end(path: Path) -> None:
+    now_us = 1_700_000_000_000_000 - 1
+    directory = FileDirectory(path, lambda: now_us)
+
+    assert directory.service_of("9" * 32) == directory.service("payments")
+    now_us += 1
+    assert directory.service_of("9" * 32) is None
+    assert directory.service_of(OTHER_KEY) == directory.service("payments")
+
+
+def test_users_and_services_are_listed_by_id_and_a_user_is_found_by_address(path: Path) -> None:
+    directory = FileDirectory(path)
+    ann, zoe = directory.users()
+
+    assert (ann.id, zoe.id) == ("ann", "zoe")
+    assert directory.user_of("zoe@EXAMPLE.org") == zoe
+    assert directory.user_of("nobody@example.org") is None
+    assert [service.id for service in directory.services()] == ["demo", "payments"]
+
+
 def test_what_is_left_out_is_the_careful_choice(path: Path) -> None:
     demo = FileDirectory(path).service("demo")
 
@@ -58,6 +82,13 @@ def test_what_is_left_out_is_the_careful_choice(path: Path) -> None:
         (GOOD.replace(OTHER_KEY, KEY), "services.1.routing_keys: holds a routing key that is used twice"),
         (GOOD.replace(KEY, "short"), "services.0.routing_keys.0: must have 32 printable"),
         (GOOD.replace("payments", "demo"), "two services have the id 'demo'"),
+        (GOOD.replace("9" * 32, KEY), "services.1.retiring_keys: holds a routing key that is used twice"),
+        (GOOD.replace("9" * 32, "short"), "services.1.retiring_keys.0.key: must have 32 printable"),
+        (GOOD.replace("+00:00", ""), "services.1.retiring_keys.0.until: .*timezone"),
+        (GOOD.replace("id: zoe", "id: ann"), "users: two users have the id 'ann'"),
+        (GOOD.replace("Zoe@", "ANN@"), "users: two users have the email 'ann@example.org'"),
+        (GOOD.replace("Zoe@example.org", "Zoe"), "users.0.email: "),
+        (GOOD.replace("name: Zoe", "nmae: Zoe"), "users.0.nmae: no such field; did you mean 'name'"),
         (GOOD.replace("id: demo", "id: de/mo"), "services.0.id: "),
         (GOOD.replace("all-regions", "all"), "services.1.ack: "),
         (GOOD.replace("name: Demo", "name: Demo\n    name: Other"), "'name' stands twice"),

@@ -59,6 +59,54 @@ def test_a_revoked_token_ends_at_once_also_for_who_reads_the_file_elsewhere(path
     assert [(listed.id, listed.revoked_us) for listed in here.ls()] == [(token.id, 7)]
 
 
+def test_a_token_is_replaced_without_an_interruption(path: Path) -> None:
+    tokens = TokenFile(path)
+    old, old_text = tokens.create("deploy", Scope.WRITE, now_us=100, services=("demo",))
+
+    made = tokens.rotate(old.id, now_us=1_000, overlap_us=50)
+    assert made is not None
+    new, text = made
+
+    assert (new.name, new.scope, new.services) == (old.name, old.scope, old.services)
+    assert tokens.check(text, 1_000) == new
+    for at, is_valid in ((1_049, True), (1_050, False)):
+        assert (tokens.check(old_text, at) is not None) == is_valid
+        assert tokens.check(text, at) == new
+
+
+@pytest.mark.parametrize(("overlap_us", "ends_us"), [(50, 1_050), (10_000, 5_100)])
+def test_a_token_with_an_end_is_followed_by_one_that_lasts_as_long_and_never_lives_longer_for_it(
+    path: Path, overlap_us: int, ends_us: int
+) -> None:
+    tokens = TokenFile(path)
+    old, _ = tokens.create("deploy", Scope.WRITE, now_us=100, expires_us=5_100)
+
+    made = tokens.rotate(old.id, now_us=1_000, overlap_us=overlap_us)
+
+    assert made is not None
+    assert [(token.created_us, token.expires_us) for token in tokens.ls()] == [(100, ends_us), (1_000, 6_000)]
+
+
+def test_what_is_no_valid_token_is_not_replaced(path: Path) -> None:
+    tokens = TokenFile(path)
+    ended, _ = tokens.create("old", Scope.READ, now_us=1, expires_us=2)
+
+    assert tokens.rotate(ended.id, now_us=3, overlap_us=50) is None
+    assert tokens.rotate("0" * 16, now_us=3, overlap_us=50) is None
+    assert len(tokens.ls()) == 1
+
+
+def test_a_file_of_the_first_format_is_read_and_written_anew_in_the_second(path: Path) -> None:
+    tokens = TokenFile(path)
+    token, text = tokens.create("dashboard", Scope.READ, now_us=5)
+    path.write_text(path.read_text(encoding="utf-8").replace('"format": 2', '"format": 1'), encoding="utf-8")
+    tokens._watched.look_again()
+
+    assert tokens.check(text, 6) == token
+    tokens.create("other", Scope.READ, now_us=6)
+    assert '"format": 2' in path.read_text(encoding="utf-8")
+
+
 def test_without_a_file_nobody_gets_in(path: Path) -> None:
     tokens = TokenFile(path)
     _, text = tokens.create("x", Scope.ADMIN, now_us=5)
@@ -106,7 +154,7 @@ def test_a_name_that_cannot_be_shown_is_refused(path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(b"{", "does not hold tokens"), (b"\xff", "does not hold tokens"), (b'{"format":2,"tokens":[]}', "has format 2")],
+    [(b"{", "does not hold tokens"), (b"\xff", "does not hold tokens"), (b'{"format":3,"tokens":[]}', "has format 3")],
 )
 def test_a_damaged_file_is_named_and_nothing_is_written_over_it(path: Path, content: bytes, complaint: str) -> None:
     path.parent.mkdir()
