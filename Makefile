@@ -9,7 +9,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs test test-fast demo bench bench-quick clean
+.PHONY: help .venv lint format docs client-deps test test-fast demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ format: $(READY) ## repair what can be repaired by machine
 
 docs: $(READY) ## write the generated sections of ARCHITECTURE.md from the code
 	$(BIN)/python docs/generate.py
+
+client-deps: ## install the clients that some tests are about: Alertmanager (Debian, as root), and one of npm
+	tests/acceptance/clients/install
 
 test: $(READY) ## all tests of a pull request
 	$(BIN)/pytest tests

@@ -13,8 +13,7 @@ from typing import Any
 import pagerduty
 import pytest
 
-from tests.acceptance.conftest import START_S_MAX, until
-from tests.acceptance.test_up import children_of
+from tests.acceptance.conftest import START_S_MAX, children_of, until
 from tocsin.client import Producer, Receipt
 
 SEEN_S_MAX = 15.0

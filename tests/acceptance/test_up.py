@@ -14,25 +14,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.acceptance.conftest import REPOSITORY, START_S_MAX, until
+from tests.acceptance.conftest import REPOSITORY, START_S_MAX, children_of, until, until_ready
 
 SEEN_S_MAX = 15.0
 STOP_S_MAX = 20.0
-
-
-def children_of(parent: int) -> dict[int, list[str]]:
-    """Pid to command line, of all that the process started and that these started."""
-    found: dict[int, list[str]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, above = stat.read_text().rpartition(")")[2].split()[:2]
-            words = stat.with_name("cmdline").read_bytes().decode().split("\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(above) == parent and state != "Z":
-            pid = int(stat.parent.name)
-            found |= {pid: words} | children_of(pid)
-    return found
 
 
 def is_running(pid: int) -> bool:
@@ -91,9 +76,8 @@ def connect(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[Path], Clien
 def test_events_cross_regions_survive_a_kill_and_nothing_outlives_ctrl_c(
     up: subprocess.Popen[str], connect: Callable[[Path], Client], env: dict[str, str], tmp_path: Path
 ) -> None:
+    until_ready(up, env, tmp_path)
     up_file = Path(env["TOCSIN_UP_FILE"])
-    until("all is ready", lambda: up_file.exists() or up.poll() is not None, START_S_MAX)
-    assert up.poll() is None, (tmp_path / "out").read_text()
     assert up_file.stat().st_mode & 0o077 == 0
     client = connect(up_file)
 
