@@ -7,9 +7,12 @@ control characters spelt out: an alert's title must not steer the terminal of wh
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import IntEnum
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,6 +23,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, complete
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
 RegionsDir = Annotated[Path | None, typer.Option("--regions-dir", help="The folder of region files.")]
 
+QUIET_S: Final = 2.0
+"""Who waits no longer than this is told nothing of waiting."""
 PIPE_WIDTH: Final = 10_000
 """Columns of a table that is not shown on a terminal: nothing is wrapped or cut."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -44,25 +49,42 @@ def status_of(error: Exception) -> Status | None:
 
     What did not answer leaves the question open: that must not look like a verdict.
     """
+    from tocsin.client.errors import NotDelivered, Refused, SpoolInUse
+    from tocsin.client.reader import NoAnswer, NotFound, Rejected
     from tocsin.config import ConfigError
     from tocsin.engines.errors import EngineError, Unavailable
 
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | NotDelivered | NoAnswer | NotFound):
         return Status.UNKNOWN
-    return Status.DEVIATED if isinstance(error, EngineError | ConfigError) else None
+    known = EngineError, ConfigError, Refused, Rejected, SpoolInUse
+    return Status.DEVIATED if isinstance(error, known) else None
 
 
 def fail(error: Exception) -> None:
-    """Tells an error and its causes on stderr."""
+    """Tells an error and its causes on stderr, then what was noted to it: what to do."""
     from tocsin.telemetry import explain
 
-    lines = [clean(line) for line in explain(error).splitlines()]
+    lines = [*explain(error).splitlines(), *getattr(error, "__notes__", ())]
+    # A cause whose words were taken over is told once.
+    lines = [clean(line) for index, line in enumerate(lines) if not index or line != f"because: {lines[index - 1]}"]
     typer.echo("\n  ".join([f"error: {lines[0]}", *lines[1:]]), err=True)
 
 
 def note(text: str) -> None:
     """Tells something beside the result, on stderr."""
     typer.echo(text, err=True)
+
+
+@contextmanager
+def told_when_slow(text: str) -> Iterator[None]:
+    """Tells, on stderr, what is being waited for, unless it is over before anybody wonders."""
+    timer = threading.Timer(QUIET_S, note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def show_json(value: Any) -> None:
@@ -76,10 +98,25 @@ def show_list(
     """Rows as a JSON list, whole; or as a table of these columns, or the words for none at all."""
     if as_json:
         show_json([dict(row) for row in rows])
-    elif not rows:
-        typer.echo(empty)
     else:
-        _table([*columns], [[str(cell(row)) for cell in columns.values()] for row in rows])
+        show_table(rows, columns, empty=empty)
+
+
+def show_table(
+    rows: Sequence[Row],
+    columns: Mapping[str, Callable[[Row], object]],
+    *,
+    empty: str,
+    style: Callable[[Row], str] = lambda _row: "",
+) -> None:
+    """Rows as a table of these columns, or the words for none. `style`: a row's colour, on terminals that have them;
+    it never says what no column says.
+    """
+    if not rows:
+        typer.echo(empty)
+        return
+    cells = [[str(cell(row)) for cell in columns.values()] for row in rows]
+    _table([*columns], cells, [style(row) for row in rows])
 
 
 def plain(*names: str) -> dict[str, Callable[[Row], object]]:
@@ -114,6 +151,11 @@ def utc(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def show_line(value: Any) -> None:
+    """One of many results, as a line of JSON that is out before the next comes."""
+    typer.echo(json.dumps(value))
+
+
 def ago(at_s: float, now_s: float) -> str:
     """A time as seen from now, in its largest whole unit: `3 min ago`, `in 2 h`, `now` within a second."""
     distance = abs(now_s - at_s)
@@ -140,14 +182,14 @@ def confirm(deed: str, *, undo: str, yes: bool) -> None:
         raise typer.Exit(Status.DEVIATED)
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*headings, box=None, show_header=bool(headings), pad_edge=False, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+    for row, style in zip_longest(rows, styles):
+        table.add_row(*(Text(clean(cell)) for cell in row), style=style)
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     with console.capture() as capture:
         console.print(table)

@@ -156,7 +156,7 @@ class Reader:
                         raise _Unusable(f"did not end its answer within {self._timeout_s:g} s")
                 return response.status_code, response.headers, bytes(raw)
         except httpx2.HTTPError as error:
-            raise _Unusable(f"{type(error).__name__}: {error} ({place.url})") from error
+            raise _Unusable(f"{type(error).__name__} at {place.url}: {error}") from error
 
 
 def _understood(place: Place, status: int, raw: bytes) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _understood(place: Place, status: int, raw: bytes) -> dict[str, Any]:
         errors = _errors(body) or [told]
         raise (NotFound if status == 404 else Rejected)(place.name, status, errors)  # noqa: PLR2004
     whys = "; ".join(_errors(body)) or told
-    raise _Unusable(f"answers {status}: {whys} ({place.url})")
+    raise _Unusable(f"answers {status}: {whys}")
 
 
 def _errors(body: Any) -> list[str]:
