@@ -35,6 +35,7 @@ from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.roles.creator import Creator, make_topics
 from tocsin.roles.trial import Trials
 from tocsin.roles.writer import Writer
+from tocsin.telemetry import Identity, Meters
 from tocsin.topology import EmbeddedLog as LogOfRegion
 from tocsin.topology import Region, SqliteStack, Topology
 
@@ -165,7 +166,8 @@ class Bench:
         # A claim lasts as long as the log that it was made with is open, and the group's epoch rises with each.
         log = EmbeddedLog(self._folder / "log.sqlite")
         trials = Trials(["/bin/false"])  # nothing here is suspect, so no child is ever started
-        creator = Creator(log, store, Topology((self.region,)), Replica("a", "blue"), trials)
+        meters = Meters(Identity("a", "blue", "creator"))
+        creator = Creator(log, store, Topology((self.region,)), Replica("a", "blue"), trials, meters)
         stopping = asyncio.Event()
         running = asyncio.create_task(creator.run(stopping))
         async with asyncio.timeout(WAIT_S_MAX):

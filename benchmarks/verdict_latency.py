@@ -28,6 +28,7 @@ from tocsin.engines.embedded.mirror import Mirror
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.roles.creator import Creator, make_topics
 from tocsin.roles.trial import Trials
+from tocsin.telemetry import Identity, Meters
 from tocsin.topology import LEDGER, REQUESTS, Peer, Region, SqliteStack, Topology
 from tocsin.topology import EmbeddedLog as LogOfRegion
 
@@ -81,7 +82,8 @@ class Side:
 
     def creator(self, topology: Topology) -> Creator:
         log = self._open(self._folder / "log.sqlite")
-        return Creator(log, self.store, topology, Replica(self.region.name, "blue"), Trials(["/bin/false"]))
+        replica, meters = Replica(self.region.name, "blue"), Meters(Identity(self.region.name, "blue", "creator"))
+        return Creator(log, self.store, topology, replica, Trials(["/bin/false"]), meters)
 
     def mirror(self) -> Mirror:
         [peer] = self.region.peers

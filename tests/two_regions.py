@@ -32,6 +32,7 @@ from tocsin.engines.opening import open_log, open_mirrored_log, open_store
 from tocsin.roles.creator import Creator, make_topics
 from tocsin.roles.trial import Trials
 from tocsin.settings import Settings
+from tocsin.telemetry import Identity, Meters
 from tocsin.topology import LEDGER, REQUESTS, Region
 
 ROOT = Path(__file__).parents[1]
@@ -130,9 +131,8 @@ class Site:
         """Starts a creator, with engines of its own as a process has them."""
         log = open_log(self.region, self._settings)
         store = open_store(self.region, STACK, self._settings)
-        creator = Creator(
-            log, store, self._topology, Replica(self.name, STACK), Trials(self._trial()), partitions=partitions
-        )
+        replica, meters = Replica(self.name, STACK), Meters(Identity(self.name, STACK, "creator"))
+        creator = Creator(log, store, self._topology, replica, Trials(self._trial()), meters, partitions=partitions)
         self.running.append(Running(creator, (log, store)))
         return self.running[-1]
 

@@ -4,7 +4,9 @@ A record is one line of JSON on stderr with a stable `action`, a word that alert
 message beside it is free to improve; on a terminal the same record is laid out for reading. Secrets are taken out where
 a record leaves the process, by the names in `SECRETS`, in fields and in texts, so that no caller has to remember.
 
-Metrics go through OpenTelemetry. All names are in `Counter` and `Gauge`: what is not there is not measured.
+Metrics go through OpenTelemetry. All names are in `Counter`, `Gauge` and `Bound`: what is not there is not measured.
+Counts are added up as things happen, a message set at a time. What is so at the moment is read when somebody asks, so
+it costs nothing before, and it is never older than the answer.
 """
 
 import json
@@ -15,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Final, NamedTuple, TextIO
 
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -209,6 +211,7 @@ class Counter(Enum):
     FAILED = Instrument("tocsin.creator.failed", "{request}", "Attempts that failed, by kind")
     DECIDED = Instrument("tocsin.creator.decided", "{request}", "Verdicts on failed requests, by verdict")
     SAID = Instrument("tocsin.ledger.said", "{statement}", "Statements appended to the own ledger, by word")
+    COLLIDED = Instrument("tocsin.creator.collided", "{entry}", "Entries with the id of another one of their parent")
     READ = Instrument("tocsin.querier.read", "{request}", "Reads answered, by HTTP status")
 
 
@@ -217,8 +220,53 @@ class Gauge(Enum):
 
     LAG_MESSAGES = Instrument("tocsin.creator.lag", "{record}", "Records above what is done, by partition and source")
     LAG_S = Instrument("tocsin.creator.lag_time", "s", "Age of the oldest record not done, by partition and source")
-    IN_FLIGHT = Instrument("tocsin.intake.in_flight", "{request}", "Events whose append is not acknowledged yet")
     KEPT = Instrument("tocsin.creator.kept", "{request}", "Failed requests kept, by partition and stage")
+    MIRROR_LAG = Instrument("tocsin.mirror.lag", "{record}", "A peer's records not copied yet, by topic and partition")
+    USED = Instrument("tocsin.bound.used", "1", "How much of a bound is used, by bound")
+    MAX = Instrument("tocsin.bound.max", "1", "How much of it there is; at that, work waits or is turned away")
+
+
+class Bound(StrEnum):
+    """What is limited so that nothing grows without end: the label `bound` of `Gauge.USED` and `Gauge.MAX`."""
+
+    SETS = "sets_in_flight"
+    """Writes under way of a partition: message sets, and retries of single requests."""
+    HELD = "held"
+    """Failed requests of a partition that are not decided, or because of which it halts."""
+    INBOX = "inbox"
+    """Inputs that wait for a partition's state machine."""
+    FOLDINGS = "foldings"
+    """Parents of a partition that are kept folded in memory."""
+    STATEMENTS = "statements"
+    """Statements of a partition that wait for the ledger: has no number of its own, cases and questions bound it."""
+    BUDGET = "budget_services"
+    """Services of which requests were skipped."""
+    SERVICES_SEEN = "services_seen"
+    """Services that are remembered for the budget."""
+    TRIALS = "trials"
+    """Suspects that are tried in a child process."""
+    EVENTS = "events_in_flight"
+    """Events of an intake whose append is not acknowledged yet."""
+    REQUESTS = "http_requests"
+    """Requests of clients that are being answered."""
+    CONNECTIONS = "http_connections"
+    """Connections of clients."""
+
+
+class Reading(NamedTuple):
+    """What a gauge shows of one series."""
+
+    gauge: Gauge
+    value: float
+    labels: Mapping[str, str]
+
+
+def bound(what: Bound, used: float, at_most: float | None, **labels: str) -> Iterator[Reading]:
+    """How near a bound is."""
+    labels["bound"] = what
+    yield Reading(Gauge.USED, used, labels)
+    if at_most is not None:
+        yield Reading(Gauge.MAX, at_most, labels)
 
 
 class Meters:
@@ -232,7 +280,7 @@ class Meters:
         )
         meter = self._provider.get_meter("tocsin")
         self._counters = {counter: meter.create_counter(*counter.value) for counter in Counter}
-        self._levels: dict[Gauge, dict[tuple[tuple[str, str], ...], float]] = {gauge: {} for gauge in Gauge}
+        self._watched: list[Callable[[], Iterable[Reading]]] = []
         for gauge in Gauge:
             name, unit, description = gauge.value
             meter.create_observable_gauge(name, [self._observer(gauge)], unit, description)
@@ -241,16 +289,9 @@ class Meters:
         """Counts so many more."""
         self._counters[counter].add(amount, labels)
 
-    def set(self, gauge: Gauge, value: float, **labels: str) -> None:
-        """Says what is so now."""
-        self._levels[gauge][_series(labels)] = value
-
-    def forget(self, gauge: Gauge, **labels: str) -> None:
-        """Says nothing more of the series with these labels, and maybe more: the partition went to another owner."""
-        gone = set(_series(labels))
-        levels = self._levels[gauge]
-        for series in [series for series in levels if gone <= set(series)]:
-            del levels[series]
+    def watch(self, read: Callable[[], Iterable[Reading]]) -> None:
+        """Has gauges show what `read` says whenever somebody asks: it must be quick, and is called on the loop."""
+        self._watched.append(read)
 
     def snapshot(self) -> list[dict[str, Any]]:
         """All metrics that have a value, by name: `{name, unit, description, values: [{labels, value}]}`."""
@@ -281,10 +322,7 @@ class Meters:
 
     def _observer(self, gauge: Gauge) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_options: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value, dict(series)) for series, value in self._levels[gauge].items()]
+            readings = (reading for read in self._watched for reading in read())
+            return [Observation(reading.value, reading.labels) for reading in readings if reading.gauge is gauge]
 
         return observe
-
-
-def _series(labels: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(labels.items()))

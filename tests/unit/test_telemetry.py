@@ -12,10 +12,13 @@ from tocsin.engines.errors import Unavailable
 from tocsin.telemetry import (
     CAUSES_MAX,
     TEXT_MAX,
+    Bound,
     Counter,
     Gauge,
     Identity,
     Meters,
+    Reading,
+    bound,
     configure_logging,
     explain,
     redacted,
@@ -232,6 +235,11 @@ def test_setting_up_again_does_not_double_the_records(stream: io.StringIO) -> No
     assert len(records(stream)) == 1
 
 
+def values(meters: Meters, name: str) -> list[tuple[dict[str, str], float]]:
+    (metric,) = (metric for metric in meters.snapshot() if metric["name"] == name)
+    return [(value["labels"], value["value"]) for value in metric["values"]]
+
+
 def test_counts_add_up_by_label(meters: Meters) -> None:
     meters.add(Counter.FAILED, kind="rejected")
     meters.add(Counter.FAILED, 2, kind="rejected")
@@ -244,29 +252,30 @@ def test_counts_add_up_by_label(meters: Meters) -> None:
 
 def test_reading_the_metrics_changes_nothing(meters: Meters) -> None:
     meters.add(Counter.ACCEPTED)
-    meters.set(Gauge.LAG_S, 1.5, partition="0", source="a")
+    meters.watch(lambda: [Reading(Gauge.LAG_S, 1.5, {"partition": "0", "source": "a"})])
 
     assert meters.snapshot() == meters.snapshot()
     assert [metric["name"] for metric in meters.snapshot()] == ["tocsin.creator.lag_time", "tocsin.intake.accepted"]
 
 
-def test_a_gauge_shows_the_last_value(meters: Meters) -> None:
-    meters.set(Gauge.KEPT, 5, partition="0", stage="held")
-    meters.set(Gauge.KEPT, 0, stage="held", partition="0")
+def test_a_gauge_shows_what_is_so_when_somebody_asks(meters: Meters) -> None:
+    kept = {"0": 5, "1": 7}
+    meters.watch(lambda: [Reading(Gauge.KEPT, number, {"partition": at}) for at, number in kept.items()])
+    assert values(meters, "tocsin.creator.kept") == [({"partition": "0"}, 5), ({"partition": "1"}, 7)]
 
-    (metric,) = meters.snapshot()
-    assert metric["values"] == [{"labels": {"partition": "0", "stage": "held"}, "value": 0}]
+    kept["0"] = 0
+    del kept["1"]  # it went to another owner
+
+    assert values(meters, "tocsin.creator.kept") == [({"partition": "0"}, 0)]
 
 
-def test_a_partition_that_went_elsewhere_is_not_shown(meters: Meters) -> None:
-    for partition in "01":
-        for source in "ab":
-            meters.set(Gauge.LAG_MESSAGES, 7, partition=partition, source=source)
+def test_a_gauge_takes_readings_of_several(meters: Meters) -> None:
+    meters.watch(lambda: bound(Bound.HELD, 3, 16, partition="0"))
+    meters.watch(lambda: [*bound(Bound.TRIALS, 1, 1), *bound(Bound.STATEMENTS, 2, None)])
 
-    meters.forget(Gauge.LAG_MESSAGES, partition="0")
-
-    (metric,) = meters.snapshot()
-    assert sorted(v["labels"]["partition"] + v["labels"]["source"] for v in metric["values"]) == ["1a", "1b"]
+    held, trials, statements = {"bound": "held", "partition": "0"}, {"bound": "trials"}, {"bound": "statements"}
+    assert values(meters, "tocsin.bound.used") == [(held, 3), (trials, 1), (statements, 2)]
+    assert values(meters, "tocsin.bound.max") == [(held, 16), (trials, 1)]
 
 
 def test_no_two_metrics_have_one_name() -> None:

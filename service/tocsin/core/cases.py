@@ -16,6 +16,7 @@ by the table at every news; keep a row of what was decided; retry at the pace of
 An offset is done only once the row that justifies it is acknowledged: progress never runs ahead of the data.
 """
 
+from collections import Counter
 from typing import Final
 
 from tocsin.core.case import STAGE_OF, Case, read
@@ -46,6 +47,7 @@ class Cases:
         self._held: set[RequestKey] = set()
         self.tries: list[Case] = []
         """Cases to be written now; the machine takes them out at the end of its step."""
+        self.decided: Counter[Verdict] = Counter()
         self._head: RequestKey | None = None
         self._no_grace = False
         self._version = known.place.epoch << 32
@@ -171,6 +173,7 @@ class Cases:
             return
         self._move(case, Stage.DONE, now)
         case.verdict, case.row = Verdict.DONE, "stored"
+        self.decided[Verdict.DONE] += 1
         self._record(case, "it is in our store", now)
         self._keep(case)
 
@@ -373,6 +376,7 @@ class Cases:
     def _enter(self, case: Case, verdict: Verdict, row: str, evidence: str, now: Now) -> None:
         self._move(case, STAGE_OF[verdict], now)
         case.verdict, case.row = verdict, row
+        self.decided[verdict] += 1
         if verdict is Verdict.SET_ASIDE and case.kind is Kind.UNAVAILABLE:
             self._no_grace = True
         self._record(case, evidence, now)

@@ -144,6 +144,11 @@ class Partition:
             return []
         return self.sources.fetches()
 
+    @property
+    def writes_in_flight(self) -> int:
+        """How many writes are not answered: sets, and retries of single requests."""
+        return len(self._hands)
+
     def _is_full(self) -> bool:
         return bool(
             self.phase is not Phase.RUNNING

@@ -7,7 +7,7 @@ It claims what is free (another creator of the stack may own the rest; then this
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tocsin.core.partition import Phase
@@ -18,6 +18,7 @@ from tocsin.engines.store import Store
 from tocsin.roles.owner import Owner, Surroundings
 from tocsin.roles.replica import ReplicaCare
 from tocsin.roles.trial import Trials
+from tocsin.telemetry import Bound, Meters, Reading, bound
 from tocsin.topology import Region, Topology
 
 CLAIM_PACE_S: Final = 1.0
@@ -42,6 +43,7 @@ class Creator:
         topology: Topology,
         replica: Replica,
         trials: Trials,
+        meters: Meters,
         *,
         partitions: Sequence[int] | None = None,
     ) -> None:
@@ -61,9 +63,11 @@ class Creator:
             replica=replica,
             founding=frozenset(region.name for region in topology.regions if region.founding),
             trials=trials,
+            meters=meters,
             store_answers=self._care.probe,
             count=self._care.count,
         )
+        meters.watch(self._readings)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Owns and works until `stopping` is set; raises `Owned` or `Misconfigured` where it cannot.
@@ -95,6 +99,12 @@ class Creator:
                 reasons.append(f"partition {number} is {owner.machine.phase}")
             reasons += [f"partition {number} is halted: {why}" for why in owner.machine.halted]
         return reasons
+
+    def _readings(self) -> Iterator[Reading]:
+        for owner in self._owners.values():
+            yield from owner.readings()
+        yield from self._care.readings()
+        yield from bound(Bound.TRIALS, self._around.trials.busy, 1)
 
     async def _claim_wanted(self) -> dict[int, Claim]:
         claims: dict[int, Claim] = {}

@@ -36,7 +36,7 @@ from tocsin.roles.doors import DOORS, ROUTING_KEY, Door, NoSuchService, TooMany,
 from tocsin.roles.minting import Accepted, Mint, NotTaken
 from tocsin.roles.ticks import Ticker
 from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, answer, make_app, read_body
-from tocsin.telemetry import Counter, Gauge, Meters
+from tocsin.telemetry import Bound, Counter, Meters, bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class Intake:
         )
         self._rates = Rates()
         self._shares = Shares(parts.limits.in_flight_max)
+        parts.meters.watch(lambda: bound(Bound.EVENTS, self._shares.held, parts.limits.in_flight_max))
         self.ticker = Ticker(
             parts.log,
             parts.topic,
@@ -190,9 +191,7 @@ class Intake:
             region = self._parts.region
             reason = f"{self._shares.held} events wait for the log of region {region} already, too many of them from "
             raise NotTaken(f"{reason}service {service.id}", may_be_recorded=False)
-        self._parts.meters.set(Gauge.IN_FLIGHT, self._shares.held)
         try:
             yield
         finally:
             self._shares.leave(service.id)
-            self._parts.meters.set(Gauge.IN_FLIGHT, self._shares.held)

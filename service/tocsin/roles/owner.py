@@ -9,9 +9,10 @@ Nothing here decides anything.
 """
 
 import asyncio
+import collections
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,23 +40,25 @@ from tocsin.core.effects import (
     Write,
     Wrote,
 )
-from tocsin.core.failures import Kind
+from tocsin.core.failures import Failure, Kind
 from tocsin.core.kept import Stage
 from tocsin.core.knowledge import Place
 from tocsin.core.partition import Partition, Phase
 from tocsin.core.progress import Coordinates, Runs, SourceProgress, merge_rows
-from tocsin.core.requests import bytes_digest, decode_records
+from tocsin.core.requests import decode_records
 from tocsin.core.sources import Fetch
-from tocsin.core.statements import Replica, Statement, decode_statement
-from tocsin.engines.errors import EngineError, Misconfigured, OutOfRange
+from tocsin.core.statements import Replica, Said, Statement, decode_statement
+from tocsin.core.verdict import Verdict
+from tocsin.engines.errors import EngineError, OutOfRange
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Lost, Store
+from tocsin.roles.known_log import FETCH_BYTES_MAX, Lag, check_known, check_same, coordinates_of, measure_lag
 from tocsin.roles.scribe import Scribe
 from tocsin.roles.trial import Trials
-from tocsin.roles.writer import Writer
+from tocsin.roles.writer import FOLDINGS_MAX, Writer
+from tocsin.telemetry import Bound, Counter, Gauge, Meters, Reading, bound
 from tocsin.topology import Region
 
-FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 FETCH_WAIT_S: Final = 1.0
 TICK_S: Final = 0.1
 STOP_S_MAX: Final = 10.0
@@ -77,6 +80,7 @@ class Surroundings:
     replica: Replica
     founding: frozenset[str]
     trials: Trials
+    meters: Meters
     store_answers: Callable[[], Coroutine[Any, Any, bool]]
     """Probes the store now."""
     count: Callable[[str], None]
@@ -98,8 +102,8 @@ class Owner:
         self._coordinates = coordinates
         self.partition = claim.partition
         self.claim = claim
-        self.lag_s = 0.0
-        self.lag_records = 0
+        self.lags: dict[str, Lag] = {}
+        """How far each source was ahead when it was last measured."""
         self._around = around
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._writer = Writer(around.store, claim.epoch)
@@ -107,6 +111,13 @@ class Owner:
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._read_to_end: set[str] = set()
+        self._collisions = 0
+        self._decided: collections.Counter[Verdict] = collections.Counter()
+
+    @property
+    def lag_s(self) -> float:
+        """The age of the oldest record that is not done."""
+        return max((lag.s for lag in self.lags.values()), default=0.0)
 
     @classmethod
     async def take_over(cls, around: Surroundings, claim: Claim) -> "Owner":
@@ -114,12 +125,12 @@ class Owner:
         store, partition = around.store, claim.partition
         rows = await store.progress(partition)
         coordinates = {
-            name: await _coordinates(around.log, topic, partition)
+            name: await coordinates_of(around.log, topic, partition)
             for name, topic in around.region.requests_topics.items()
         }
         for name, source in merge_rows(rows).items():
             if name in coordinates:
-                await _check_known(around.log, source, coordinates[name])
+                await check_known(around.log, source, coordinates[name])
         sources = {name: SourceProgress(present, Runs()) for name, present in coordinates.items()}
         place = Place(
             around.replica,
@@ -187,6 +198,7 @@ class Owner:
     async def _tick(self) -> None:
         while True:
             self.tell(Tick(self.lag_s))
+            self._count_decided()
             await asyncio.sleep(TICK_S)
 
     # Effects ----------------------------------------------------------------------------------------------------
@@ -225,6 +237,7 @@ class Owner:
                 failures[effect.requests.index(tried[place])] = failure
         else:
             failures = await self._writer.write(effect.requests)
+        self._count_written(len(effect.requests), failures.values())
         nothing = len(failures) == len(effect.requests) and all(
             failure.kind is Kind.UNAVAILABLE for failure in failures.values()
         )
@@ -272,6 +285,9 @@ class Owner:
             await asyncio.sleep(UNREACHABLE_PAUSE_S)
 
     def _said(self, statements: Sequence[Statement]) -> None:
+        words = (one.word if isinstance(one, Said) else type(one).__name__.lower() for one in statements)
+        for word, times in collections.Counter(words).items():
+            self._around.meters.add(Counter.SAID, times, word=word)
         self.tell(Acknowledged(statements))
 
     # Reading ----------------------------------------------------------------------------------------------------
@@ -341,27 +357,55 @@ class Owner:
         """Raises `Misconfigured` when a topic was made anew under us: its offsets would be taken for those we knew."""
         for name, topic in self._around.region.requests_topics.items():
             try:
-                present = await _coordinates(self._around.log, topic, self.partition)
+                present = await coordinates_of(self._around.log, topic, self.partition)
             except EngineError as error:
                 _log.warning("%s", error, extra={"action": "engine_call_failed"})
                 continue
-            _check_same(self._coordinates[name], present)
+            check_same(self._coordinates[name], present)
 
     async def measure(self) -> None:
-        """Measures the lag in records and seconds; raises `EngineError`."""
-        records, oldest_ms = 0, None
-        log = self._around.log
+        """Measures the lag of each source; raises `EngineError`."""
         for name, topic in self._around.region.requests_topics.items():
-            low = self.machine.sources.runs(name).low
-            start, end = await log.bounds(topic, self.partition)
-            records += max(0, end - max(low, start))
-            if low < end:
-                first = await log.fetch(topic, self.partition, low, records_max=1, bytes_max=1, wait_s=0.0)
-                if first.records:
-                    timestamp_ms = first.records[0].record.timestamp_ms
-                    oldest_ms = timestamp_ms if oldest_ms is None else min(oldest_ms, timestamp_ms)
-        self.lag_records = records
-        self.lag_s = max(0.0, now().unix_us / 1e6 - oldest_ms / 1e3) if oldest_ms is not None else 0.0
+            low, now_s = self.machine.sources.runs(name).low, now().unix_us / 1e6
+            self.lags[name] = await measure_lag(self._around.log, topic, self.partition, low, now_s)
+
+    # What is shown ----------------------------------------------------------------------------------------------
+
+    def kept(self) -> collections.Counter[Stage]:
+        """How many failed requests there are in each stage."""
+        return collections.Counter(case.stage for case in self.machine.cases.open.values())
+
+    def readings(self) -> Iterator[Reading]:
+        """What gauges show of this partition number."""
+        here, limits, machine = {"partition": str(self.partition)}, self._around.region.limits, self.machine
+        for source, lag in self.lags.items():
+            yield Reading(Gauge.LAG_MESSAGES, lag.records, here | {"source": source})
+            yield Reading(Gauge.LAG_S, lag.s, here | {"source": source})
+        kept = self.kept()
+        for stage in OPEN_STAGES:
+            yield Reading(Gauge.KEPT, kept[stage], here | {"stage": stage})
+        yield from bound(Bound.SETS, machine.writes_in_flight, limits.sets_in_flight_max, **here)
+        yield from bound(Bound.HELD, machine.cases.held, limits.held_max, **here)
+        yield from bound(Bound.INBOX, self._inbox.qsize(), INBOX_MAX, **here)
+        yield from bound(Bound.FOLDINGS, self._writer.foldings, FOLDINGS_MAX, **here)
+        yield from bound(Bound.STATEMENTS, self._scribe.waiting, None, **here)
+
+    def _count_written(self, requests: int, failures: Collection[Failure]) -> None:
+        meters, here = self._around.meters, str(self.partition)
+        if requests > len(failures):
+            meters.add(Counter.STORED, requests - len(failures), partition=here)
+        for kind, times in collections.Counter(failure.kind for failure in failures).items():
+            meters.add(Counter.FAILED, times, kind=kind)
+        if self._writer.collisions > self._collisions:
+            meters.add(Counter.COLLIDED, self._writer.collisions - self._collisions, partition=here)
+            self._collisions = self._writer.collisions
+
+    def _count_decided(self) -> None:
+        """Adds to the counts of verdicts what was decided since the last time."""
+        decided = self.machine.cases.decided
+        for verdict, times in (decided - self._decided).items():
+            self._around.meters.add(Counter.DECIDED, times, verdict=verdict)
+        self._decided = decided.copy()
 
 
 async def _works(call: Coroutine[Any, Any, Any]) -> bool:
@@ -372,52 +416,3 @@ async def _works(call: Coroutine[Any, Any, Any]) -> bool:
         _log.warning("%s", error, extra={"action": "engine_call_failed"})
         return False
     return True
-
-
-async def _coordinates(log: Log, topic: str, partition: int) -> Coordinates:
-    found = await log.topic(topic)
-    if found is None:
-        message = f"topic {topic} does not exist; start the creator of this region first, it makes the topics"
-        raise Misconfigured(message)
-    return Coordinates(await log.cluster(), topic, found.incarnation, partition)
-
-
-def _check_same(known: Coordinates, present: Coordinates) -> None:
-    if known != present:
-        message = (
-            f"topic {present.topic}, partition {present.partition} is not the log that progress was recorded in: it "
-            f"was {known}, now it is {present}. Nothing more is read. If the topic was made anew on purpose, the stack "
-            "needs a new store, or one restored from a backup that matches this log"
-        )
-        raise Misconfigured(message)
-
-
-async def _check_known(log: Log, source: SourceProgress, present: Coordinates) -> None:
-    """Refuses a log that is not the one that progress was recorded in."""
-    where = f"topic {present.topic}, partition {present.partition}"
-    _check_same(source.coordinates, present)
-    start, end = await log.bounds(present.topic, present.partition)
-    if end < source.runs.top:
-        message = (
-            f"{where} ends at {end}, and progress is recorded up to {source.runs.top}: the log was set back, and its "
-            "offsets will be used again. Nothing was read; restore the log, or give the stack a new store"
-        )
-        raise Misconfigured(message)
-    if source.anchor is None:
-        return
-    offset, known_digest = source.anchor
-    if offset < start:
-        return  # a record that retention removed is no mismatch
-    try:
-        found = await log.fetch(
-            present.topic, present.partition, offset, records_max=1, bytes_max=FETCH_BYTES_MAX, wait_s=0.0
-        )
-        records = found.records
-    except OutOfRange:
-        records = ()
-    if not records or records[0].offset != offset or bytes_digest(records[0].record) != known_digest:
-        message = (
-            f"{where} does not hold the record at offset {offset} that was read there (it now ends at {end}): its "
-            "offsets were used again. Nothing was read; restore the log, or give the stack a new store"
-        )
-        raise Misconfigured(message)

@@ -37,7 +37,7 @@ from tocsin.engines.errors import EngineError, Misconfigured
 from tocsin.roles.guard import GuardedProtocol
 from tocsin.roles.tls import Presented, presented
 from tocsin.settings import Settings
-from tocsin.telemetry import Identity, Meters, configure_logging
+from tocsin.telemetry import Bound, Identity, Meters, Reading, bound, configure_logging
 from tocsin.topology import Process, Region, Topology
 from tocsin.topology import Server as ServerPlace
 
@@ -45,8 +45,10 @@ STOP_S_MAX: Final = 15.0
 """A stop in good order takes no longer; then the process ends as it is."""
 REQUESTS_S_MAX: Final = 5
 """How long requests under way may take while the process stops, in whole seconds."""
-KEEP_ALIVE_S: Final = 30
-"""An idle connection of a client is closed after so many seconds."""
+KEEP_ALIVE_S: Final = 75
+"""An idle connection of a client is closed after so many seconds: later than usual proxies do, so that it is they who
+close it, and no request is sent into a connection that is closing.
+"""
 REQUESTS_MAX: Final = 1_000
 """Connections and requests at one time; what is above that is answered 503 at once."""
 HANDSHAKE_S_MAX: Final = 10.0
@@ -126,6 +128,7 @@ async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> 
             servers = [HttpServer(Health(frame.role, unready, stop.wanted, frame.meters), admin)]
             if clients and service.app:
                 servers.append(HttpServer(service.app, clients, tls))
+                frame.meters.watch(servers[-1].readings)
             # Servers end before `opened` closes the engines that requests under way still need.
             async with _served(servers):
                 _announce(frame, *(server.url for server in servers))
@@ -263,6 +266,12 @@ class HttpServer(uvicorn.Server):
         self.url = url_of(bound, "https" if tls else "http")
         self._bound = bound
         self._tls = tls
+
+    def readings(self) -> Iterator[Reading]:
+        """What gauges show of it."""
+        state = self.server_state
+        yield from bound(Bound.REQUESTS, len(state.tasks), REQUESTS_MAX)
+        yield from bound(Bound.CONNECTIONS, len(state.connections), GuardedProtocol.bounds.connections_max)
 
     async def serve_socket(self) -> None:
         """Serves until `should_exit`."""

@@ -7,7 +7,7 @@ into the store, where the querier and people read it.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 from tocsin.core.budget import Budget
@@ -26,6 +26,7 @@ from tocsin.core.limits import Limits
 from tocsin.engines.errors import EngineError
 from tocsin.engines.store import Document, Store
 from tocsin.roles.owner import Owner, now
+from tocsin.telemetry import Bound, Reading, bound
 
 PACE_S: Final = 0.5
 PROBE_S_MAX: Final = 2.0
@@ -71,6 +72,11 @@ class ReplicaCare:
             _log.error("a document in the store is damaged: %s", error, extra={"action": "document_damaged"})
         except TimeoutError:
             _log.warning("the store did not answer within %.0f s", CARE_S_MAX, extra={"action": "care_failed"})
+
+    def readings(self) -> Iterator[Reading]:
+        """What gauges show of the replica."""
+        yield from bound(Bound.BUDGET, len(self.budget.counted), self._limits.budget_services)
+        yield from bound(Bound.SERVICES_SEEN, len(self._seen), SEEN_MAX)
 
     def greet(self, owner: Owner) -> None:
         """Tells a new owner how things are."""
@@ -198,8 +204,7 @@ class ReplicaCare:
             await owner.measure()
         except EngineError as error:  # the lag stays what it was; that the log is away is said where it is read
             _log.warning("lag not measured: %s", error, extra={"action": "care_failed"})
-        machine = owner.machine
-        stages = [case.stage for case in machine.cases.open.values()]
+        machine, kept = owner.machine, owner.kept()
         machine.sources.settle()
         at = now()
         status = PartitionStatus(
@@ -210,11 +215,11 @@ class ReplicaCare:
             halted=tuple(machine.halted),
             ill=machine.known.is_ill(at),
             store_answers=machine.known.answers,
-            lag_records=owner.lag_records,
+            lag_records=sum(lag.records for lag in owner.lags.values()),
             lag_s=round(owner.lag_s, 3),
-            held=stages.count(Stage.HELD),
-            set_aside=stages.count(Stage.ASIDE),
-            quarantined=stages.count(Stage.QUARANTINED),
+            held=kept[Stage.HELD],
+            set_aside=kept[Stage.ASIDE],
+            quarantined=kept[Stage.QUARANTINED],
             incarnation=machine.known.incarnation,
         )
         await self._store.put_document(Document(status.name, at.unix_us, status.encode()))

@@ -35,6 +35,11 @@ class Scribe:
         self._some.set()
 
     @property
+    def waiting(self) -> int:
+        """How many statements are not on the ledger yet."""
+        return len(self._waiting)
+
+    @property
     def idle(self) -> bool:
         """Whether there is nothing more to be done now: all is said, or the ledger is away."""
         return not self._waiting or self._failing

@@ -8,7 +8,7 @@ comes up first must not matter, nor that one comes up in the middle of an outage
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -22,10 +22,12 @@ from tocsin.engines.opening import open_log, open_mirrored_log, open_store
 from tocsin.roles.creator import Creator, make_topics
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.trial import Trials
+from tocsin.telemetry import Gauge, Meters, Reading
 from tocsin.topology import LEDGER, REQUESTS, Region
 
 RETRY_S: Final = 0.5
 HOUSEKEEPING_EVERY_S: Final = 5.0
+MEASURE_EVERY_S: Final = 1.0
 
 
 @asynccontextmanager
@@ -41,8 +43,8 @@ async def creator(
     async with closing(log, store):
         await usable(store.identity())
         await usable(make_topics(log, region))
-        replica = Replica(region.name, frame.stack)
-        creator = Creator(log, store, frame.topology, replica, Trials(trial_command), partitions=partitions)
+        replica, trials = Replica(region.name, frame.stack), Trials(trial_command)
+        creator = Creator(log, store, frame.topology, replica, trials, frame.meters, partitions=partitions)
 
         async def run(stopping: asyncio.Event) -> None:
             if await topics_made(log, region, stopping):
@@ -61,23 +63,44 @@ async def mirror(frame: Frame) -> AsyncIterator[Service]:
     """
     region, settings = frame.region, frame.settings
     log = open_log(region, settings)
-    peers = {
-        peer.mirror_prefix: open_mirrored_log(frame.topology.region(peer.name), settings, by=region)
-        for peer in region.peers
-    }
+    peers = {peer: open_mirrored_log(frame.topology.region(peer.name), settings, by=region) for peer in region.peers}
     file = EmbeddedLog(settings.path(region.log.path))
     async with closing(file, *peers.values(), log):
         await usable(make_topics(log, region))
 
         async def run(stopping: asyncio.Event) -> None:
             if await topics_made(log, region, stopping):
-                mirrors = [
-                    Mirror(source, log, (REQUESTS, LEDGER), prefix, region.partitions)
-                    for prefix, source in peers.items()
-                ]
-                await run_until(stopping, *(mirror.run() for mirror in mirrors), _keep_house(file))
+                mirrors = {
+                    peer.name: Mirror(source, log, (REQUESTS, LEDGER), peer.mirror_prefix, region.partitions)
+                    for peer, source in peers.items()
+                }
+                lags = MirrorLags(mirrors, frame.meters)
+                await run_until(stopping, *(one.run() for one in mirrors.values()), lags.run(), _keep_house(file))
 
         yield Service(run, lambda: log_unready(log, region))
+
+
+class MirrorLags:
+    """How far mirrors are behind: what could not be measured again stays as it was last."""
+
+    def __init__(self, mirrors: Mapping[str, Mirror], meters: Meters) -> None:
+        """`mirrors` by the region that they copy from."""
+        self._mirrors = mirrors
+        self._lags: dict[tuple[str, str, int], int] = {}
+        meters.watch(self._readings)
+
+    async def run(self) -> None:
+        """Measures until it is cancelled."""
+        while True:
+            for region, mirror in self._mirrors.items():
+                lags = await mirror.lags()
+                self._lags |= {(region, *flow): records for flow, records in lags.items()}
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+    def _readings(self) -> Iterator[Reading]:
+        for (region, topic, partition), records in self._lags.items():
+            labels = {"source": region, "topic": topic, "partition": str(partition)}
+            yield Reading(Gauge.MIRROR_LAG, records, labels)
 
 
 async def _keep_house(log: EmbeddedLog) -> None:

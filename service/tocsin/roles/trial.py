@@ -50,6 +50,11 @@ class Trials:
         self._child: Process | None = None
         self._lock = asyncio.Lock()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a trial is under way; others wait for it."""
+        return self._lock.locked()
+
     async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
         """Stores the requests, all in one trial or each tried alone; returns the failures by index."""
         async with self._lock:

@@ -39,6 +39,11 @@ class Writer:
         """Entries seen whose id another one of their parent has; anew when a parent is read from the store again."""
         self._fold_lock = asyncio.Lock()
 
+    @property
+    def foldings(self) -> int:
+        """How many parents are kept folded."""
+        return len(self._foldings)
+
     async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
         """Stores the requests; returns the failures by index. Transient ones were retried, within bounds."""
         failures: dict[int, Failure] = {}

@@ -275,7 +275,8 @@ async def test_above_the_bound_events_are_turned_away_untried(door: Door, meters
     assert len(turned_away) == 5
     assert all("it is not recorded" in response.json()["message"] for response in turned_away)
     assert len(await door.requests()) == 3
-    assert counted(meters, "tocsin.intake.in_flight") == {"": 0}
+    assert counted(meters, "tocsin.bound.used") == {"events_in_flight": 0}
+    assert counted(meters, "tocsin.bound.max") == {"events_in_flight": 3}
     assert counted(meters, "tocsin.intake.accepted") == {"": 3}
     assert counted(meters, "tocsin.intake.refused") == {"503": 5}
     await client.aclose()

@@ -15,6 +15,7 @@ find an older record above a newer one of its key. Faults are injected by wrappi
 """
 
 import asyncio
+import contextlib
 import enum
 import logging
 import random
@@ -58,12 +59,12 @@ class _Flow:
 
     def __init__(self, source: Log, target: Log, topic: str, prefix: str, partition: int, partitions: int) -> None:
         self.name = f"{topic}/{partition}"
+        self.topic = topic
+        self.partition = partition
         self.failures = 0
         self._source = source
         self._target = target
-        self._topic = topic
         self._copy = prefix + topic
-        self._partition = partition
         self._partitions = partitions
         self._place: _Place | None = None
         self._trouble: str | None = None
@@ -81,9 +82,9 @@ class _Flow:
             fetched = await self._fetch(place, wait_s)
             if fetched.records:
                 records = [delivered.record for delivered in fetched.records]
-                await self._target.append(self._copy, self._partition, records)
+                await self._target.append(self._copy, self.partition, records)
             if fetched.next_offset != place.position:
-                await self._target.commit(place.group, self._copy, self._partition, fetched.next_offset)
+                await self._target.commit(place.group, self._copy, self.partition, fetched.next_offset)
                 self._place = place._replace(position=fetched.next_offset)
         except EngineError as error:
             self.failures += 1
@@ -93,13 +94,20 @@ class _Flow:
         self._say(None)
         return _Result.COPIED if fetched.records else _Result.IDLE
 
+    async def lag_records(self) -> int | None:
+        """How many records the source has that are not copied yet, None before the first step; raises `EngineError`."""
+        if self._place is None:
+            return None
+        _, end = await self._source.bounds(self.topic, self.partition)
+        return max(0, end - self._place.position)
+
     async def _find_place(self, known: _Place | None) -> _Place:
-        source = await self._source.topic(self._topic)
+        source = await self._source.topic(self.topic)
         if source is None:
-            raise Misconfigured(f"the source has no topic {self._topic} yet: waiting for it")
+            raise Misconfigured(f"the source has no topic {self.topic} yet: waiting for it")
         if source.partitions != self._partitions:
             raise Misconfigured(
-                f"topic {self._topic} has {source.partitions} partitions in the source and {self._partitions} in this "
+                f"topic {self.topic} has {source.partitions} partitions in the source and {self._partitions} in this "
                 "region's settings: a partition keeps its number in every region, so the counts must be the same"
             )
         target = await self._target.topic(self._copy)
@@ -109,10 +117,10 @@ class _Flow:
             self._copy, self._partitions, compacted=source.compacted, retention_s=source.retention_s
         )
         place = _Place(source.incarnation, target.incarnation, 0)
-        committed = await self._target.committed(place.group, self._copy, self._partition)
+        committed = await self._target.committed(place.group, self._copy, self.partition)
         if committed is None:
-            committed, _ = await self._source.bounds(self._topic, self._partition)
-            await self._target.commit(place.group, self._copy, self._partition, committed)
+            committed, _ = await self._source.bounds(self.topic, self.partition)
+            await self._target.commit(place.group, self._copy, self.partition, committed)
             logger.info(
                 "%s is mirrored from its start, offset %d", self.name, committed, extra={"action": "mirror_starts"}
             )
@@ -122,7 +130,7 @@ class _Flow:
         try:
             fetched = await self._fetch_at(place.position, wait_s)
         except OutOfRange as error:
-            start, _ = await self._source.bounds(self._topic, self._partition)
+            start, _ = await self._source.bounds(self.topic, self.partition)
             logger.warning(
                 "%s is mirrored again from offset %d: the source's log was set back (%s)",
                 self.name, start, error, extra={"action": "mirror_restarts"},
@@ -137,8 +145,8 @@ class _Flow:
 
     async def _fetch_at(self, offset: int, wait_s: float) -> Fetched:
         return await self._source.fetch(
-            self._topic,
-            self._partition,
+            self.topic,
+            self.partition,
             offset,
             records_max=BATCH_RECORDS_MAX,
             bytes_max=BATCH_BYTES_MAX,
@@ -190,6 +198,16 @@ class Mirror:
             self._claim = await self._target.claim(self._group, 0)
         results = [await flow.step(0) for flow in self._flows]
         return _Result.COPIED in results
+
+    async def lags(self) -> dict[tuple[str, int], int]:
+        """How many records of each (topic, partition) are not copied yet; what cannot be told now is left out."""
+        lags = {}
+        for flow in self._flows:
+            with contextlib.suppress(EngineError):
+                records = await flow.lag_records()
+                if records is not None:
+                    lags[flow.topic, flow.partition] = records
+        return lags
 
     async def _own(self) -> None:
         failures = 0
