@@ -65,6 +65,17 @@ class Alertmanager:
         over = datetime.now(UTC) - timedelta(milliseconds=1)
         self._post(({"alertname": name, "door": door, **labels} for name in names), endsAt=over.isoformat())
 
+    def requests(self, integration: str) -> tuple[int, int]:
+        """How many of its requests were taken, and how many were not."""
+        metrics = self._http.get(f"http://{self._address}/metrics").text
+
+        def count(what: str) -> int:
+            name = f'alertmanager_notification_{what}_total{{integration="{integration}"}} '
+            return next(int(line.removeprefix(name)) for line in metrics.splitlines() if line.startswith(name))
+
+        failed = count("requests_failed")
+        return count("requests") - failed, failed
+
     def _post(self, alerts: Iterable[dict[str, str]], **more: Any) -> None:
         body = [{"labels": labels, "annotations": {"summary": "it is made up"}, **more} for labels in alerts]
         answer = self._http.post(f"http://{self._address}/api/v2/alerts", json=body)

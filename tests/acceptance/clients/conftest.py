@@ -1,6 +1,5 @@
 """One set of regions for all clients."""
 
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.clients.alertmanager import PROGRAM, Alertmanager
-from tests.acceptance.clients.needed import need
-from tests.acceptance.clients.pdjs import MODULES, Pdjs
+from tests.acceptance.clients.alertmanager import Alertmanager
+from tests.acceptance.clients.needed import missing, skip_if
+from tests.acceptance.clients.pdjs import Pdjs
 from tests.acceptance.clients.regions import Regions
 from tests.acceptance.conftest import environment, running_up, until_ready
 
@@ -19,7 +18,7 @@ STOP_S_MAX = 20.0
 
 @pytest.fixture(scope="package")
 def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regions]:
-    need(Path("/proc/self/stat").exists(), "processes are looked up in /proc, which this system has not")
+    skip_if("" if Path("/proc/self/stat").exists() else "processes are looked up in /proc, which this system has not")
     folder = tmp_path_factory.mktemp("regions")
     env = environment(folder)
     with running_up(env, folder) as up:
@@ -32,15 +31,14 @@ def regions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Regions]:
 
 @pytest.fixture
 def alertmanager(regions: Regions, tmp_path: Path) -> Iterator[Alertmanager]:
-    need(shutil.which(PROGRAM), "Alertmanager is not installed; `make client-deps` installs Debian's package")
+    skip_if(missing("alertmanager"))
     with Alertmanager(regions, tmp_path) as running:
         yield running
 
 
 @pytest.fixture
 def pdjs(regions: Regions) -> Iterator[Pdjs]:
-    need(shutil.which("node"), "Node.js is not installed")
-    need(MODULES.is_dir(), "pdjs is not installed; `make client-deps` installs it")
+    skip_if(missing("pdjs"))
     with Pdjs(regions.ca_file) as running:
         yield running
 

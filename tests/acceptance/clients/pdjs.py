@@ -5,9 +5,12 @@ import os
 import subprocess
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
+from tests.acceptance.clients.regions import Regions
 from tests.acceptance.conftest import REPOSITORY
 
+SERVICE = "database"
 MODULES = REPOSITORY / "build" / "clients" / "pdjs" / "node_modules"
 CALLS = Path(__file__).parent / "javascript" / "calls.cjs"
 
@@ -40,3 +43,13 @@ class Pdjs:
         answer = self._node.stdout.readline()
         assert answer, "Node.js has ended"
         return dict(json.loads(answer))
+
+
+def event(regions: Regions, region: str, **data: Any) -> dict[str, Any]:
+    """The parameters of a call that sends one."""
+    data["routing_key"] = regions.routing_key(SERVICE)
+    return {"server": urlsplit(regions.intake(region)).netloc, "data": data}
+
+
+def payload(summary: str) -> dict[str, str]:
+    return {"summary": summary, "source": "db-1", "severity": "error"}

@@ -1,45 +1,16 @@
 """PagerDuty's client for Python, and the one before it, over TLS: they send, acknowledge, resolve and read."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pagerduty
 import pdpyras  # type: ignore[import-untyped] # says nothing of its types
 import pytest
 
+from tests.acceptance.clients.python import EVENTS, READS, SERVICES, pagerduty_events
 from tests.acceptance.clients.regions import Regions
 
 LINKS = [{"href": "https://example.net/runbook", "text": "Runbook"}]
 IMAGES = [{"src": "https://example.net/graph.png", "alt": "the last hour"}]
-
-
-def pagerduty_events(regions: Regions, region: str) -> Any:
-    key = regions.routing_key(SERVICES["pagerduty"])
-    return pagerduty.EventsApiV2Client(key, base_url=regions.intake(region), verify=regions.tls)
-
-
-def pagerduty_reads(regions: Regions, region: str) -> Any:
-    return pagerduty.RestApiV2Client(regions.token, base_url=regions.querier(region), verify=regions.tls)
-
-
-def pdpyras_events(regions: Regions, region: str) -> Any:
-    return pointed(pdpyras.EventsAPISession(regions.routing_key(SERVICES["pdpyras"])), regions, regions.intake(region))
-
-
-def pdpyras_reads(regions: Regions, region: str) -> Any:
-    return pointed(pdpyras.APISession(regions.token), regions, regions.querier(region))
-
-
-def pointed(session: Any, regions: Regions, url: str) -> Any:
-    session.url = url
-    session.verify = regions.ca_file
-    session.trust_env = False  # to requests, a CA_BUNDLE variable of this machine would count for more than `verify`
-    return session
-
-
-SERVICES = {"pagerduty": "demo", "pdpyras": "checkout"}
-EVENTS = {"pagerduty": pagerduty_events, "pdpyras": pdpyras_events}
-READS = {"pagerduty": pagerduty_reads, "pdpyras": pdpyras_reads}
 
 
 @pytest.mark.parametrize("client", SERVICES)
@@ -78,7 +49,7 @@ def test_it_pages_through_incidents_and_reads_one_with_its_log_entries(regions: 
             }
             assert found.keys() >= set(keys)
             one = reads.rget(found[keys[0]]["self"])
-            assert (one["incident_key"], one["status"]) == (keys[0], "acknowledged")
+            assert (one["incident_key"], one["status"], one["service"]["id"]) == (keys[0], "acknowledged", service)
             entries = list(reads.iter_all(f"incidents/{one['id']}/log_entries"))
             assert sorted(entry["type"] for entry in entries) == ["acknowledge_log_entry", "trigger_log_entry"]
 

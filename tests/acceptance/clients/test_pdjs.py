@@ -1,22 +1,9 @@
 """PagerDuty's client for JavaScript: it sends, acknowledges, resolves and reads."""
 
-from typing import Any
 from urllib.parse import urlsplit
 
-from tests.acceptance.clients.pdjs import Pdjs
+from tests.acceptance.clients.pdjs import SERVICE, Pdjs, event, payload
 from tests.acceptance.clients.regions import Regions
-
-SERVICE = "database"
-
-
-def event(regions: Regions, region: str, **data: Any) -> dict[str, Any]:
-    """The parameters of a call that sends one."""
-    data["routing_key"] = regions.routing_key(SERVICE)
-    return {"server": urlsplit(regions.intake(region)).netloc, "data": data}
-
-
-def payload(summary: str) -> dict[str, str]:
-    return {"summary": summary, "source": "db-1", "severity": "error"}
 
 
 def test_it_triggers_acknowledges_resolves_and_reads_in_both_regions(pdjs: Pdjs, regions: Regions) -> None:
