@@ -35,7 +35,7 @@ from tocsin.engines.log import Log
 from tocsin.roles.doors import DOORS, ROUTING_KEY, Door, NoSuchService, TooMany, error_body
 from tocsin.roles.minting import Accepted, Mint, NotTaken
 from tocsin.roles.ticks import Ticker
-from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, answer, make_app, read_body
+from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, PlainRoute, answer, make_app, read_body
 from tocsin.telemetry import Bound, Counter, Meters, bound
 
 
@@ -113,7 +113,8 @@ class Intake:
         """The ASGI app: all doors."""
         app = make_app("Tocsin intake", error_body, self._count)
         for door in DOORS:
-            app.add_api_route(door.path, self._handler(door), methods=["POST"])
+            handler = self._handler(door)
+            app.router.add_api_route(door.path, handler, methods=["POST"], route_class_override=PlainRoute)
         return app
 
     def _count(self, status: int) -> None:

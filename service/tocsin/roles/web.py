@@ -5,7 +5,6 @@ Roles build their apps from arguments and never listen by themselves: `process` 
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,7 +12,11 @@ import msgspec
 from fastapi import FastAPI, Request
 from fastapi.params import Depends
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.routing import request_response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tocsin.roles.randomness import RandomBytes
 
 READ_S_MAX: Final = 10.0
 """A body that has not arrived by then is not waited for."""
@@ -52,6 +55,16 @@ async def read_body(request: Request, *, bytes_max: int, read_s_max: float = REA
     return bytes(body)
 
 
+class PlainRoute(APIRoute):
+    """A route whose handler takes the request as it is and answers by itself. FastAPI describes it, and is not called
+    for a request: its own work would be more than that of a handler which asks nothing of it.
+    """
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.app = request_response(self.endpoint)
+
+
 def make_app(
     title: str,
     error_body: ErrorBody,
@@ -67,6 +80,7 @@ def make_app(
         title=title,
         dependencies=dependencies,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # ours is `tocsin.telemetry`
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -90,12 +104,13 @@ class _Outermost:
         self._app = app
         self._error_body = error_body
         self._answered = answered
+        self._random_bytes = RandomBytes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
+        request_id = self._random_bytes(8).hex()
         has_begun = False
 
         async def send_with_id(message: Message) -> None:

@@ -4,7 +4,6 @@ Apart from those because the web framework takes longer to load than all else th
 """
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from tocsin.roles.creator import make_topics
 from tocsin.roles.intake import Intake, IntakeParts
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.querier import Querier, QuerierParts
+from tocsin.roles.randomness import RandomBytes
 from tocsin.roles.region_words import RegionWords
 from tocsin.roles.services import log_unready, run_until, topics_made, usable
 from tocsin.topology import is_loopback
@@ -50,7 +50,7 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
             directory=directory,
             meters=frame.meters,
             clock_us=_now_us,
-            random_bytes=secrets.token_bytes,
+            random_bytes=RandomBytes(),
             peers=peers,
             retention_s=region.log.retention_s,
             readiness=readiness,
