@@ -1,0 +1,94 @@
+"""Running regions show every metric that there is: none is dead, and no bound is out of sight."""
+
+import asyncio
+import ssl
+import time
+
+import httpx2
+import pytest
+
+from tests.acceptance.conftest import REPOSITORY
+from tests.requests_made import invalid_request, request
+from tocsin.core.ids import partition_of
+from tocsin.core.requests import encode_request
+from tocsin.engines.embedded.log import EmbeddedLog
+from tocsin.ops.premises import DEMO_SERVICE
+from tocsin.ops.supervisor import ROLES, LocalSet
+from tocsin.settings import Settings
+from tocsin.telemetry import Bound, Counter, Gauge
+from tocsin.topology import REQUESTS
+
+SHOWN_S_MAX = 20.0
+WITHOUT_A_NUMBER = {Bound.STATEMENTS}
+Shown = dict[str, list[dict[str, str]]]
+"""Name of a metric to the labels of all that it shows."""
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """What the roles of region a show once something of everything has happened there."""
+    settings = Settings.load(
+        regions_dir=REPOSITORY / "regions" / "local", data_dir=tmp_path_factory.mktemp("metrics"), faults_file=None
+    )
+    return asyncio.run(run_and_look(settings))
+
+
+async def run_and_look(settings: Settings) -> Shown:
+    local = LocalSet(settings)
+    await local.start()
+    try:
+        await happen_at_the_doors(local, settings)
+        await happen_in_the_log(settings)
+        async with httpx2.AsyncClient() as client:
+            names = {metric.value.name for table in (Counter, Gauge) for metric in table}
+            deadline_s = time.monotonic() + SHOWN_S_MAX
+            while not names <= (found := await look(local, client)).keys() and time.monotonic() < deadline_s:  # noqa: ASYNC110 - other processes set no event
+                await asyncio.sleep(0.2)
+            return found
+    finally:
+        await local.stop()
+
+
+async def happen_at_the_doors(local: LocalSet, settings: Settings) -> None:
+    ca_file = settings.ca_file(settings.topology().region("a"))
+    event = {"routing_key": local.routing_keys[DEMO_SERVICE], "event_action": "resolve", "dedup_key": "k"}
+    async with httpx2.AsyncClient(verify=ssl.create_default_context(cafile=ca_file)) as client:
+        for body, status in ((event, 202), ({}, 400)):
+            answer = await client.post(f"{local.intake_url('a')}/v2/enqueue", json=body)
+            assert answer.status_code == status
+        assert (await client.get(f"{local.query_url('a')}/incidents")).status_code == 401
+
+
+async def happen_in_the_log(settings: Settings) -> None:
+    """Puts into a region's log what no intake would: a request that nobody can store, and two with one id."""
+    region = settings.topology().region("a")
+    log = EmbeddedLog(settings.path(region.log.path))
+    first, second = request(), request(action="acknowledge")
+    twin = second._replace(key=second.key._replace(id=first.key.id))
+    for one in (first, twin, invalid_request()):
+        await log.append(REQUESTS, partition_of(one.key.parent, region.partitions), [encode_request(one)])
+    await log.close()
+
+
+async def look(local: LocalSet, client: httpx2.AsyncClient) -> Shown:
+    found: Shown = {}
+    for role in ROLES:
+        for metric in (await client.get(f"{local.admin_url('a', role)}/metrics.json")).json():
+            found.setdefault(metric["name"], []).extend(value["labels"] for value in metric["values"])
+    return found
+
+
+@pytest.mark.parametrize("metric", [*Counter, *Gauge], ids=lambda metric: metric.value.name)
+def test_every_metric_of_the_table_is_shown(shown: Shown, metric: Counter | Gauge) -> None:
+    assert shown.get(metric.value.name)
+
+
+@pytest.mark.parametrize("what", Bound)
+def test_every_bound_is_shown_with_how_much_of_it_is_used(shown: Shown, what: Bound) -> None:
+    assert what in {labels["bound"] for labels in shown[Gauge.USED.value.name]}
+    assert (what in {labels["bound"] for labels in shown[Gauge.MAX.value.name]}) == (what not in WITHOUT_A_NUMBER)
+
+
+def test_labels_come_from_small_sets(shown: Shown) -> None:
+    names = {name for labels in (one for some in shown.values() for one in some) for name in labels}
+    assert names == {"bound", "kind", "partition", "source", "stage", "status", "topic", "verdict", "word"}
