@@ -241,10 +241,6 @@ class Topology:
                 return region
         raise ConfigError([Problem("region", "", f"no region {name!r}{nearest(name, self.names)}")])
 
-    def peers_of(self, name: str) -> tuple[Region, ...]:
-        """All other regions, in order of name."""
-        return tuple(region for region in self.regions if region.name != name)
-
 
 def region_schema() -> dict[str, Any]:
     """The JSON schema of a region file (draft 2020-12)."""

@@ -51,7 +51,7 @@ def test_the_local_regions_fit_together() -> None:
     topology = load_topology(REGIONS / "local")
 
     assert topology.names == ("a", "b")
-    assert [peer.name for peer in topology.peers_of("a")] == ["b"]
+    assert [peer.name for peer in topology.region("a").peers] == ["b"]
     assert topology.region("a").limits == Limits()
 
 
@@ -112,7 +112,7 @@ def test_a_region_is_founding_unless_its_file_says_otherwise(tmp_path: Path) -> 
 
 
 def test_one_region_alone_is_a_topology(tmp_path: Path) -> None:
-    assert load_topology(written(tmp_path, names=("a",))).peers_of("a") == ()
+    assert load_topology(written(tmp_path, names=("a",))).names == ("a",)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ without the other tells half the truth.
 import json
 import re
 import ssl
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import httpx2
 
-from tocsin.client.regions import base_url
+from tocsin.client.regions import Unusable, base_url, read_answer
 
 ANSWER_BYTES_MAX: Final = 128 * 1024 * 1024
 """A hundred log entries of the largest size, and room for their frames."""
@@ -78,10 +77,6 @@ class NoAnswer(Exception):
         self.reasons = dict(reasons)
 
 
-class _Unusable(Exception):
-    """An attempt brought no answer; the message says why."""
-
-
 class Reader:
     """Reads, and acts on incidents, by one token. Not for several threads at once."""
 
@@ -129,7 +124,7 @@ class Reader:
             try:
                 status, headers, raw = self._attempt(place, method, path, **more)
                 body = _understood(place, status, raw)
-            except _Unusable as error:
+            except Unusable as error:
                 passed_over[place.name] = str(error)
                 continue
             self._places.remove(place)
@@ -146,21 +141,14 @@ class Reader:
         client = self._clients[place.ca_file]
         try:
             with client.stream(method, place.url + path, headers=given, **more) as response:
-                raw = bytearray()
-                ends_at = time.monotonic() + self._timeout_s  # a time-out of HTTPX is for each read, not for all
-                for chunk in response.iter_raw():
-                    raw += chunk
-                    if len(raw) > ANSWER_BYTES_MAX:
-                        raise _Unusable(f"answers more than {ANSWER_BYTES_MAX} bytes")
-                    if time.monotonic() > ends_at:
-                        raise _Unusable(f"did not end its answer within {self._timeout_s:g} s")
-                return response.status_code, response.headers, bytes(raw)
+                raw = read_answer(response, bytes_max=ANSWER_BYTES_MAX, read_s_max=self._timeout_s)
+                return response.status_code, response.headers, raw
         except httpx2.HTTPError as error:
-            raise _Unusable(f"{type(error).__name__} at {place.url}: {error}") from error
+            raise Unusable(f"{type(error).__name__} at {place.url}: {error}") from error
 
 
 def _understood(place: Place, status: int, raw: bytes) -> dict[str, Any]:
-    """The body of an answer that answers; raises `Rejected`, `NotFound` and `_Unusable`."""
+    """The body of an answer that answers; raises `Rejected`, `NotFound` and `Unusable`."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
@@ -172,7 +160,7 @@ def _understood(place: Place, status: int, raw: bytes) -> dict[str, Any]:
         errors = _errors(body) or [told]
         raise (NotFound if status == 404 else Rejected)(place.name, status, errors)  # noqa: PLR2004
     whys = "; ".join(_errors(body)) or told
-    raise _Unusable(f"answers {status}: {whys}")
+    raise Unusable(f"answers {status}: {whys}")
 
 
 def _errors(body: Any) -> list[str]:

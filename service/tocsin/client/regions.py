@@ -43,11 +43,24 @@ class Answer(NamedTuple):
 
 
 class Unusable(Exception):
-    """An attempt brought no event to a region. The message says why; `after_s` is what the region asked to wait."""
+    """An attempt at a region brought nothing. The message says why; `after_s` is what the region asked to wait."""
 
     def __init__(self, why: str, after_s: float = 0.0) -> None:
         super().__init__(why)
         self.after_s = after_s
+
+
+def read_answer(response: httpx2.Response, *, bytes_max: int, read_s_max: float) -> bytes:
+    """The body of a streamed answer; raises `Unusable` for one that is too large, or does not end in time."""
+    raw = bytearray()
+    ends_at = time.monotonic() + read_s_max  # a time-out of HTTPX is for each read, not for all of them
+    for chunk in response.iter_raw():
+        raw += chunk
+        if len(raw) > bytes_max:
+            raise Unusable(f"answers more than {bytes_max} bytes")
+        if time.monotonic() > ends_at:
+            raise Unusable(f"did not end its answer within {read_s_max:g} s")
+    return bytes(raw)
 
 
 @dataclass
@@ -152,15 +165,8 @@ class Regions:
     def _post(self, url: str, printed_id: str, body: bytes) -> tuple[int, httpx2.Headers, bytes]:
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", ID_HEADER: printed_id}
         with self._http.stream("POST", url + ENQUEUE, content=body, headers=headers) as response:
-            raw = bytearray()
-            ends_at = time.monotonic() + self._timeout_s  # a time-out of HTTPX is for each read, not for all of them
-            for chunk in response.iter_raw():
-                raw += chunk
-                if len(raw) > ANSWER_BYTES_MAX:
-                    raise Unusable(f"answers more than {ANSWER_BYTES_MAX} bytes")
-                if time.monotonic() > ends_at:
-                    raise Unusable(f"did not end its answer within {self._timeout_s:g} s")
-            return response.status_code, response.headers, bytes(raw)
+            raw = read_answer(response, bytes_max=ANSWER_BYTES_MAX, read_s_max=self._timeout_s)
+            return response.status_code, response.headers, raw
 
 
 def base_url(text: str, of: str) -> str:

@@ -21,10 +21,6 @@ class Budget(msgspec.Struct, frozen=True):
     counted: tuple[str, ...] = ()
     spent: bool = False
 
-    def admits(self, service: str) -> bool:
-        """Whether a request of this service may be skipped without counting anything."""
-        return not self.spent and service in self.counted
-
     def count(self, service: str, seen: Collection[str], *, services_max: int) -> "Budget":
         """The budget after this service had a request skipped, or was about to.
 

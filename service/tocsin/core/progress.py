@@ -117,13 +117,6 @@ class Runs:
         place = bisect_right(self._starts, offset)
         return self._ends[place - 1] if place and offset < self._ends[place - 1] else offset
 
-    def gaps(self) -> Iterator[tuple[int, int]]:
-        """The half-open runs that are *not* done between the watermark and `top`."""
-        start = self.low
-        for run_start, run_end in self:
-            yield start, run_start
-            start = run_end
-
     def encode(self) -> bytes:
         """A format byte, then the watermark and each gap's and run's length as varints."""
         out = bytearray((FORMAT,))

@@ -125,20 +125,9 @@ class LocalSet:
         """Ends one process with SIGKILL; it is started again by itself, unless it is to be held down."""
         await self.processes[region, role].kill(hold=hold)
 
-    async def restart(self, region: str, role: str) -> None:
-        """Ends one process in good order, or none, and starts it; returns once it listens."""
-        child = self.processes[region, role]
-        await child.stop()
-        child.start()
-        await child.listens()
-
     async def kill_region(self, region: str) -> None:
         """Ends all processes of a region with SIGKILL, and holds them down."""
         await asyncio.gather(*(child.kill(hold=True) for child in self._of(region)))
-
-    async def stop_region(self, region: str) -> None:
-        """Ends all processes of a region in good order, and holds them down."""
-        await asyncio.gather(*(child.stop() for child in self._of(region)))
 
     async def start_region(self, region: str) -> None:
         """Starts what is held down of a region; returns once all of it listens."""

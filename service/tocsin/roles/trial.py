@@ -21,13 +21,12 @@ from typing import Final
 
 import msgspec
 
-from tocsin.core.entries import Entry
-from tocsin.core.events import InvalidEvent, entry_of
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.incidents import fold
 from tocsin.core.requests import Request
 from tocsin.engines.errors import EngineError
 from tocsin.engines.store import Store
+from tocsin.roles.writer import validate
 
 TRIAL_S_MAX: Final = 15.0
 """A trial that takes longer hangs. Above every time-out of a store, so that a slow store is not taken for it."""
@@ -151,13 +150,7 @@ async def _receive(child: Process) -> bytes:
 
 async def try_all(store: Store, requests: Sequence[Request]) -> dict[int, Failure]:
     """Everything that a creator does with requests, but for putting the fold: that is the owner's."""
-    failures: dict[int, Failure] = {}
-    entries: dict[int, Entry] = {}
-    for index, request in enumerate(requests):
-        try:
-            entries[index] = entry_of(request)
-        except InvalidEvent as error:
-            failures[index] = Failure(Kind.REJECTED, f"invalid: {'; '.join(error.errors)}")
+    entries, failures = validate(requests)
     places = list(entries)
     failures |= {places[place]: failure for place, failure in (await store.write(list(entries.values()))).items()}
     stored = {index: entry for index, entry in entries.items() if index not in failures}

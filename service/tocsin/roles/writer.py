@@ -28,6 +28,18 @@ FOLDINGS_MAX: Final = 10_000
 """Folded parents kept in memory; the least recently used ones are folded anew from the store."""
 
 
+def validate(requests: Sequence[Request]) -> tuple[dict[int, Entry], dict[int, Failure]]:
+    """The entries of the requests that are valid, and why the others are not, by index."""
+    entries: dict[int, Entry] = {}
+    failures: dict[int, Failure] = {}
+    for index, request in enumerate(requests):
+        try:
+            entries[index] = entry_of(request)
+        except InvalidEvent as error:
+            failures[index] = Failure(Kind.REJECTED, f"invalid: {'; '.join(error.errors)}")
+    return entries, failures
+
+
 class Writer:
     """Writes one partition number's requests. Only one process at a time does: the owner of the partition."""
 
@@ -46,13 +58,7 @@ class Writer:
 
     async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
         """Stores the requests; returns the failures by index. Transient ones were retried, within bounds."""
-        failures: dict[int, Failure] = {}
-        entries: dict[int, Entry] = {}
-        for index, request in enumerate(requests):
-            try:
-                entries[index] = entry_of(request)
-            except InvalidEvent as error:
-                failures[index] = Failure(Kind.REJECTED, f"invalid: {'; '.join(error.errors)}")
+        entries, failures = validate(requests)
         failures |= await self._store_all(entries)
         stored = {index: entry for index, entry in entries.items() if index not in failures}
         unfolded = await self._fold(list(stored.values()))

@@ -68,13 +68,6 @@ def test_the_union_is_a_join(one: Runs, two: Runs, three: Runs) -> None:
     assert union(one, one) == one
 
 
-@given(RUNS)
-def test_the_gaps_are_what_is_not_done_below_the_top(runs: Runs) -> None:
-    missing = {offset for start, end in runs.gaps() for offset in range(start, end)}
-
-    assert missing == set(range(runs.top)) - done(runs)
-
-
 @given(RUNS, st.integers(0, TOP))
 def test_a_copy_is_independent(runs: Runs, start: int) -> None:
     before = done(runs)

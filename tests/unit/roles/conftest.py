@@ -13,6 +13,7 @@ import pytest
 from tocsin.core.requests import Record, Request, decode_record
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
+from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.faulty import FaultyLog
 from tocsin.engines.log import Log
@@ -67,6 +68,18 @@ def meters() -> Iterator[Meters]:
     meters = Meters(Identity("a", "blue", "test"))
     yield meters
     meters.close()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    opened = EmbeddedStore(tmp_path / "outcomes.db", journal=True)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> FaultSwitch:
+    return FaultSwitch(tmp_path / "faults.json")
 
 
 def counted(meters: Meters, name: str) -> dict[str, float]:

@@ -22,18 +22,6 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
-    opened = EmbeddedStore(tmp_path / "outcomes.db", journal=True)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def switch(tmp_path: Path) -> FaultSwitch:
-    return FaultSwitch(tmp_path / "faults.json")
-
-
-@pytest_asyncio.fixture
 async def trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Trials]:
     monkeypatch.chdir(ROOT)
     made = Trials([sys.executable, "-m", "tests.unit.roles.trial_child", str(tmp_path)], trial_s_max=1.0)

@@ -23,18 +23,6 @@ from tocsin.roles import writer as writer_module
 from tocsin.roles.writer import ATTEMPTS_MAX, Writer
 
 
-@pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
-    opened = EmbeddedStore(tmp_path / "outcomes.db", journal=True)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-def switch(tmp_path: Path) -> FaultSwitch:
-    return FaultSwitch(tmp_path / "faults.json")
-
-
 @pytest.fixture
 def writer(store: EmbeddedStore, switch: FaultSwitch) -> Writer:
     return Writer(FaultyStore(store, switch, "a"), epoch=3)
