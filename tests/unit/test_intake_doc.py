@@ -12,7 +12,9 @@ from tocsin.core.rates import EVENTS_PER_MIN_MAX
 from tocsin.engines.directory import Service
 from tocsin.roles.doors import DOORS, Door
 
-PAGE = (Path(__file__).parents[2] / "docs" / "intake.md").read_text(encoding="utf-8")
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "intake.md").read_text(encoding="utf-8")
+CLIENTS = REPOSITORY / "tests" / "acceptance" / "clients"
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.path)
@@ -36,3 +38,19 @@ def test_each_field_of_a_service_is_named_and_no_other() -> None:
 )
 def test_the_limits_are_those_of_the_code(limit: str) -> None:
     assert limit in PAGE
+
+
+def test_each_client_is_named_with_the_test_that_drives_it_or_as_not_tried() -> None:
+    table = PAGE.partition("## Clients")[2].partition("## Answers")[0]
+    tried = re.findall(r"^\|.*\| ([^|]+) \|$", table, re.MULTILINE)[1:]
+
+    assert len(tried) > 8
+    named = {name.strip("`") for name in tried} - {"not tried here"}
+    assert named == {path.name for path in CLIENTS.glob("test_*.py")}
+
+
+def test_the_versions_of_clients_are_those_that_are_tried() -> None:
+    pins = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8")
+    pins += (CLIENTS / "javascript" / "package.json").read_text(encoding="utf-8")
+    for name, version in re.findall(r"^\| `([@\w/]+)` ([\d.]+),", PAGE, re.MULTILINE):
+        assert re.search(rf"{name}(==|\": \"){version}\.", pins), name
