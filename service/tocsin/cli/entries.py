@@ -1,7 +1,7 @@
 """`tocsin entries`: what was recorded, entry by entry.
 
-Entries hold what strangers sent, and people send passwords. What looks like a secret by its name, and every token of
-Tocsin's own, is shown as `(redacted)`, in JSON too.
+Entries hold what strangers sent, and people send passwords. What looks like a secret by its name, in fields and in
+texts, and every token of Tocsin's own, is shown as `[redacted]`, in JSON too.
 """
 
 import json
@@ -18,11 +18,10 @@ from tocsin.cli.reads import Reads
 app = typer.Typer(no_args_is_help=True, help="Log entries: what was recorded, and when.")
 
 LIMIT_MAX: Final = 10_000
-REDACTED: Final = "(redacted)"
-_SECRET_NAME: Final = re.compile(
-    r"pass(word|wd|phrase)?\Z|secret|token|credential|authorization|cookie|(api|access|private|routing|service)[_-]?key",
-    re.IGNORECASE,
-)
+REDACTED: Final = "[redacted]"
+_NAMES: Final = r"passw|passphrase|secret|token|credential|authorization|cookie|(?:api|access|private|routing)[_-]?key"
+_SECRET_NAME: Final = re.compile(_NAMES, re.IGNORECASE)
+_IN_TEXT: Final = re.compile(rf"""(\b[\w-]*(?:{_NAMES})[\w-]*["']?\s*[:=]\s*)("[^"]*"|'[^']*'|\S+)""", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"tocsin_[0-9a-f]{16}_[0-9a-f]{64}")
 
 Limit = Annotated[int, typer.Option(min=1, max=LIMIT_MAX, help="So many at most.")]
@@ -67,7 +66,7 @@ def show(
     as_json: output.AsJson = False,
 ) -> None:
     """Show one entry with all that was sent, secrets left out."""
-    answer = asks.get(f"/log_entries/{reads.quoted(id)}", {"include[]": ["channels"]})
+    answer = asks.get(f"/log_entries/{reads.quoted(id)}")
     if reads.is_on_its_way(answer, as_json=as_json):
         raise typer.Exit(output.Status.UNKNOWN)
     entry = redacted(answer.body["log_entry"])
@@ -84,6 +83,7 @@ def show(
         "service": _summary(entry.get("service")),
         "incident": _incident(entry),
         "summary": entry.get("summary"),
+        "note": entry.get("note"),
     }
     output.show_fields({name: value for name, value in fields.items() if value}, as_json=False)
     typer.echo("sent:")
@@ -102,7 +102,7 @@ def show_entries(found: Sequence[Mapping[str, Any]], *, with_incident: bool) -> 
             "received": lambda entry: output.utc(reads.unix_s(entry["created_at"])),
             "": lambda entry: reads.since(entry["created_at"]),
             "what": _what,
-            "summary": lambda entry: entry.get("summary") or "",
+            "summary": _words,
             "by": _by,
             **of_all,
             "region": lambda entry: (entry.get("tocsin") or {}).get("region", ""),
@@ -115,13 +115,15 @@ def show_entries(found: Sequence[Mapping[str, Any]], *, with_incident: bool) -> 
 def redacted(value: Any) -> Any:
     """A JSON value without what looks like a secret."""
     if isinstance(value, dict):
-        return {
-            name: REDACTED if isinstance(one, str) and _SECRET_NAME.search(name) else redacted(one)
-            for name, one in value.items()
-        }
+        return {name: _redacted_member(name, one) for name, one in value.items()}
     if isinstance(value, list):
         return [redacted(one) for one in value]
-    return _TOKEN.sub(REDACTED, value) if isinstance(value, str) else value
+    return _TOKEN.sub(REDACTED, _IN_TEXT.sub(rf"\1{REDACTED}", value)) if isinstance(value, str) else value
+
+
+def _redacted_member(name: str, value: Any) -> Any:
+    is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return REDACTED if is_plain and _SECRET_NAME.search(name) else redacted(value)
 
 
 def _asked_words(
@@ -135,6 +137,10 @@ def _asked_words(
 
 def _what(entry: Mapping[str, Any]) -> str:
     return str(entry["type"]).removesuffix("_log_entry").replace("_", " ")
+
+
+def _words(entry: Mapping[str, Any]) -> str:
+    return ": ".join(str(one) for one in (entry.get("summary"), entry.get("note")) if one)
 
 
 def _by(entry: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from tocsin.cli import output, reads
+from tocsin.cli import acting, output, reads
 from tocsin.cli.entries import redacted, show_entries
 from tocsin.cli.reads import Reads
 from tocsin.cli.watching import EVERY_S_MAX, EVERY_S_MIN, FOLLOWED_MAX, SPREAD, Change, Watch
@@ -269,3 +269,65 @@ class _Following:
         at = output.utc(reads.unix_s(one["updated_at"]))
         words = at, f"{change.what:<15}", f"{one['urgency']:<4}", number(one), one["service"]["summary"], one["title"]
         typer.echo(output.clean("  ".join([*filter(None, words), one["id"]])))
+
+
+# Acting --------------------------------------------------------------------------------------------------------------
+
+Note = Annotated[str | None, typer.Option("--note", help="A note for whoever reads the incident later.")]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="EMAIL", help="Who does it; left out, you at this machine.")
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is seen, at most 30 s.")]
+
+
+@app.command("ack")
+@reads.reading
+def acknowledge(
+    asks: Reads,
+    *,
+    ids: Ids,
+    note: Note = None,
+    email: From = None,
+    yes: output.Yes = False,
+    wait: Wait = True,
+    as_json: output.AsJson = False,
+) -> None:
+    """Acknowledge incidents: somebody is at it. Needs a token of scope write."""
+    _act(asks, ids, acting.ACKNOWLEDGE, note, email, yes=yes, wait=wait, as_json=as_json)
+
+
+@app.command()
+@reads.reading
+def resolve(
+    asks: Reads,
+    *,
+    ids: Ids,
+    note: Note = None,
+    email: From = None,
+    yes: output.Yes = False,
+    wait: Wait = True,
+    as_json: output.AsJson = False,
+) -> None:
+    """Resolve incidents: it is over. Needs a token of scope write."""
+    _act(asks, ids, acting.RESOLVE, note, email, yes=yes, wait=wait, as_json=as_json)
+
+
+def _act(
+    asks: Reads,
+    ids: list[str],
+    deed: acting.Deed,
+    note: str | None,
+    email: str | None,
+    *,
+    yes: bool,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    email = email or acting.person()
+    found = acting.look_up(asks, ids, deed)
+    if found:
+        acting.confirm(found, deed, email, yes=yes)
+        acting.request(asks, found, deed, note, email)
+        if wait:
+            acting.wait(asks, found, deed)
+    acting.tell(found, waited=wait, as_json=as_json)

@@ -28,7 +28,7 @@ LATE_S: Final = 60.0
 SHOWN_KEYS_MAX: Final = 5
 SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SPAN: Final = re.compile(rf"(\d{{1,6}})\s*({'|'.join(sorted(SECONDS, key=len, reverse=True))})(?:\s+ago)?\Z")
-_HINTS: Final = {
+HINTS: Final = {
     401: "the region knows no such token: `tocsin token ls` there shows those that are valid; name another with "
     "--token-file or TOCSIN_TOKEN",
     403: "`tocsin token create` makes a token of another scope; name it with --token-file or TOCSIN_TOKEN",
@@ -56,8 +56,8 @@ class Reads:
         try:
             reading = ask(*given)
         except Rejected as error:
-            if error.status in _HINTS:
-                error.add_note(_HINTS[error.status])
+            if error.status in HINTS:
+                error.add_note(HINTS[error.status])
             raise
         except NoAnswer as error:
             error.add_note("`tocsin region ls` shows the regions and how they are; without `tocsin up` none is there")

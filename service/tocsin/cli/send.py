@@ -19,6 +19,7 @@ import typer
 
 from tocsin.cli import output
 from tocsin.cli.access import Asked, CaFile, Sending, UpFile, Url, sending
+from tocsin.client.limits import Limits
 from tocsin.config import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer()
 LINE_BYTES_MAX: Final = 1_048_576
 """Of a line of a file: well above what intake takes, so that it is told as too large and not as cut."""
 DETAILS_BYTES_MAX: Final = 1_048_576
+LIMITS: Final = Limits()
 FLUSH_S_MAX: Final = 10.0
 SAY_EVERY_S: Final = 5.0
 STDIN: Final = "-"
@@ -160,7 +162,7 @@ def _producer(to: Sending, spool: Path | None) -> "Iterator[Producer]":
     from tocsin.client import Producer
 
     try:
-        producer = Producer(list(to.names), to.routing_key, spool, ca_file=to.ca_file, background=False)
+        producer = Producer(list(to.names), to.routing_key, spool, ca_file=to.ca_file, background=False, limits=LIMITS)
     except (ValueError, OSError) as error:
         where = "--url" if isinstance(error, ValueError) else "--spool or --ca-file"
         raise ConfigError([Problem(where, "", str(error))]) from error
@@ -182,8 +184,15 @@ def _send_waiting(producer: "Producer", spool: Path | None) -> None:
 def _send_one(
     producer: "Producer", event: Mapping[str, Any], to: Sending, spool: Path | None, *, as_json: bool
 ) -> None:
-    with output.told_when_slow("no region has taken it yet; still trying"):
-        receipt = producer.send(event)
+    from tocsin.client import Refused
+
+    try:
+        with output.told_when_slow("no region has taken it yet; still trying"):
+            receipt = producer.send(event)
+    except Refused as error:
+        if any("routing key" in one for one in error.errors):
+            error.add_note("it came from --routing-key, else TOCSIN_ROUTING_KEY, else what `tocsin up` published")
+        raise
     fields = _fields(receipt, to)
     if as_json:
         output.show_json(fields)

@@ -1,12 +1,14 @@
 """What tests of commands share: one way to run them, as a user types them."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from tests.unit.cli.premises import Premises
+from tests.unit.cli.served import Served, publish
 from tocsin.cli.main import app
 
 Run = Callable[..., Result]
@@ -27,3 +29,19 @@ def premises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Premises:
     """The data directory that commands of this test use; empty until `make` is called."""
     monkeypatch.setenv("TOCSIN_DATA_DIR", str(tmp_path / "data"))
     return Premises(tmp_path / "data")
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., list[Served]]]:
+    """Starts regions of these names, and publishes them as `tocsin up` does."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*names: str, is_read: bool = True) -> list[Served]:
+            regions = []
+            for name in names:
+                regions.append(Served(name, tmp_path / f"region-{name}", is_read=is_read))
+                stack.callback(regions[-1].close)
+            publish(tmp_path / "up.json", *regions)
+            return regions
+
+        yield start
