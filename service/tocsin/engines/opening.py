@@ -1,7 +1,10 @@
 """Opening engines: where a region file's words become adapters, and the fault switch goes around them."""
 
+import time
 from pathlib import Path
 
+from tocsin.engines.audit import FILE as AUDIT_FILE
+from tocsin.engines.audit import AuditTrail
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.faults import FaultSwitch
@@ -32,6 +35,11 @@ def open_store(region: Region, stack: str, settings: Settings, *, read_only: boo
     store: Store = EmbeddedStore(path, journal=settings.journal, read_only=read_only)
     switch = _switch(settings)
     return FaultyStore(store, switch, region.name) if switch else store
+
+
+def audit_trail(settings: Settings, region: str) -> AuditTrail:
+    """A region's audit trail."""
+    return AuditTrail(settings.path(Path(region)) / AUDIT_FILE, lambda: time.time_ns() // 1000)
 
 
 def _switch(settings: Settings) -> FaultSwitch | None:

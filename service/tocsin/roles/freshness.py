@@ -13,7 +13,7 @@ from tocsin.core.completeness import complete_until
 from tocsin.core.documents import REGION_WORDS, RegionWords
 from tocsin.core.kept import Kept
 from tocsin.engines.store import Store
-from tocsin.roles.rest import moment
+from tocsin.roles.rest.moments import moment
 
 READ_EVERY_S: Final = 0.25
 SET_ASIDE_SHOWN_MAX: Final = 20

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tocsin.engines.directory import FileDirectory
-from tocsin.engines.opening import open_log, open_mirrored_log, open_store
+from tocsin.engines.log import Log
+from tocsin.engines.opening import audit_trail, open_log, open_mirrored_log, open_store
 from tocsin.engines.tokens import TokenFile
 from tocsin.roles.clocks import PeerClocks, unsynchronised
 from tocsin.roles.creator import make_topics
 from tocsin.roles.intake import Intake, IntakeParts
+from tocsin.roles.minting import Mint
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.querier import Querier, QuerierParts
 from tocsin.roles.randomness import RandomBytes
@@ -27,10 +29,7 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
     """Takes events."""
     region, settings = frame.region, frame.settings
     directory = FileDirectory(settings.path(region.directory))
-    log = open_log(region, settings)
-    peers = {
-        peer.name: open_mirrored_log(frame.topology.region(peer.name), settings, by=region) for peer in region.peers
-    }
+    log, peers = open_log(region, settings), _peer_logs(frame)
     async with closing(*peers.values(), log):
         await usable(make_topics(log, region))
         words = RegionWords(log, region, frame.topology)
@@ -69,18 +68,20 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def querier(frame: Frame) -> AsyncIterator[Service]:
-    """Answers reads."""
+    """Answers reads, and takes what people do."""
     region, settings = frame.region, frame.settings
     directory = FileDirectory(settings.path(region.directory))
-    store = open_store(region, frame.stack, settings)
-    async with closing(store):
+    store, log, peers = open_store(region, frame.stack, settings), open_log(region, settings), _peer_logs(frame)
+    async with closing(*peers.values(), log, store):
         await usable(store.identity())
         parts = QuerierParts(
             regions=frame.topology.names,
             partitions=region.partitions,
             store=store,
+            mint=Mint(region.name, region.requests, region.partitions, log, _now_us, RandomBytes(), peers),
             tokens=TokenFile(settings.path(settings.token_file)),
             directory=directory,
+            audit=audit_trail(settings, region.name),
             meters=frame.meters,
             clock_us=_now_us,
         )
@@ -90,6 +91,13 @@ async def querier(frame: Frame) -> AsyncIterator[Service]:
             await stopping.wait()
 
         yield Service(run, reader.unready, reader.app())
+
+
+def _peer_logs(frame: Frame) -> dict[str, Log]:
+    return {
+        peer.name: open_mirrored_log(frame.topology.region(peer.name), frame.settings, by=frame.region)
+        for peer in frame.region.peers
+    }
 
 
 def _now_us() -> int:

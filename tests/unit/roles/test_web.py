@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 
 from tests.unit.roles.conftest import KEYS, served
 from tocsin.core.events import EVENT_BYTES_MAX
+from tocsin.engines.audit import AuditTrail
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.tokens import Scope, TokenFile
 from tocsin.roles.intake import Intake, IntakeParts
+from tocsin.roles.minting import Mint
 from tocsin.roles.process import HttpServer
 from tocsin.roles.querier import Querier, QuerierParts
 from tocsin.telemetry import Meters
@@ -88,7 +91,9 @@ async def test_a_strange_host_name_breaks_no_read(
 ) -> None:
     store, tokens = EmbeddedStore(tmp_path / "blue.sqlite"), TokenFile(tmp_path / "tokens.json")
     _, token = tokens.create("test", Scope.READ, now_us=1)
-    parts = QuerierParts(("a",), 1, store, tokens, directory, meters, clock_us=now_us)
+    mint = Mint("a", "requests", 1, EmbeddedLog(tmp_path / "log"), now_us, os.urandom)
+    audit = AuditTrail(tmp_path / "audit.log", now_us)
+    parts = QuerierParts(("a",), 1, store, mint, tokens, directory, audit, meters, clock_us=now_us)
     head = b"GET /incidents HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n"
     async with served(Querier(parts).app()) as server:
         response = await raw(server, head % (host, token.encode()))
