@@ -115,6 +115,19 @@ def median_seconds(works: Mapping[str, Callable[[], object]], rounds: int) -> di
     return {name: median(taken) for name, taken in times.items()}
 
 
+def make_event(number: int, host: int, action: str) -> dict[str, Any]:
+    """What a monitor of disks says of a host: some hundred bytes, other ones for each number."""
+    return {
+        "event_action": action,
+        "payload": {
+            "summary": f"Disk almost full on db-{host}",
+            "source": f"db-{host}.example.org",
+            "severity": "critical",
+            "custom_details": {"free_percent": number % 100, "mount": "/var/lib/data", "number": number},
+        },
+    }
+
+
 def make_requests(count: int, *, parents: int, region: str = "a", services: int = 20) -> Iterator[Request]:
     """Events of some hundred bytes each, spread evenly over the parents; the same ones in every run.
 
@@ -125,16 +138,7 @@ def make_requests(count: int, *, parents: int, region: str = "a", services: int 
     for number in range(count):
         dedup_key = f"disk/db-{number % parents}"
         parent = Parent(f"service-{number % parents % services}", dedup_key)
-        event = {
-            "event_action": LIFE[number // parents % len(LIFE)],
-            "payload": {
-                "summary": f"Disk almost full on db-{number % parents}",
-                "source": f"db-{number % parents}.example.org",
-                "severity": "critical",
-                "custom_details": {"free_percent": number % 100, "mount": "/var/lib/data", "number": number},
-            },
-        }
-        body = request_body(event, dedup_key)
+        body = request_body(make_event(number, number % parents, LIFE[number // parents % len(LIFE)]), dedup_key)
         received_us = RECEIVED_US + number
         temporal_id = minter.mint(received_us // 1_000_000, chance.getrandbits(32))
         yield Request(RequestKey(parent, temporal_id, client_digest(parent, body)), received_us, region, SCHEMA, body)

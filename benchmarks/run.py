@@ -1,6 +1,6 @@
 """Runs every benchmark of this folder, each in a process of its own, one after the other, and prints a table.
 
-Every module here but `measure` is a benchmark: it publishes <out>/<name>.json. Exit status: 0 when each of them
+Every module here but those of `SHARED` is a benchmark: it publishes <out>/<name>.json. Exit status: 0 when each of them
 ran, whether or not it reached its floor; 1 when one did not run, with what it said. A ratio says more than a figure: if
 this machine is busy, it is busy for both sides.
 """
@@ -14,9 +14,8 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
 OUT: Final = ROOT / "build" / "bench"
-NAMES: Final = tuple(
-    sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in {"run", "measure"})
-)
+SHARED: Final = {"bare", "measure", "run", "traffic"}
+NAMES: Final = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in SHARED))
 RUN_S_MAX: Final = 900.0
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["bookkeeping", "progress_map", "store_rate", "verdict_latency"]
+NAMES = ["bookkeeping", "intake_rate", "progress_map", "read_latency", "store_rate", "verdict_latency"]
+SHARED = {"bare", "measure", "run", "traffic"}
 FIELDS = {
     "question": str,
     "ours": dict,
@@ -42,7 +43,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 def test_every_script_of_the_folder_is_asked_here() -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 
-    assert scripts - {"run", "measure"} == set(NAMES)
+    assert scripts - SHARED == set(NAMES)
 
 
 @pytest.mark.timeout(120)  # it starts a process for each benchmark, beside whatever else this machine does
