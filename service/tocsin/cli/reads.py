@@ -31,7 +31,8 @@ _SPAN: Final = re.compile(rf"(\d{{1,6}})\s*({'|'.join(sorted(SECONDS, key=len, r
 HINTS: Final = {
     401: "the region knows no such token: `tocsin token ls` there shows those that are valid; name another with "
     "--token-file or TOCSIN_TOKEN",
-    403: "`tocsin token create` makes a token of another scope; name it with --token-file or TOCSIN_TOKEN",
+    403: "`tocsin token create --scope write` makes one that may change things; name it with --token-file or "
+    "TOCSIN_TOKEN",
 }
 
 

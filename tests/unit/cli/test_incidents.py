@@ -369,7 +369,7 @@ def test_a_token_that_only_reads_is_told_so_and_what_to_do(run: Run, a: Served) 
     result = run("incidents", "ack", id_of(CALM), "--yes")
     assert result.exit_code == 1
     assert "the token's scope is read; this needs write" in result.stderr
-    assert "`tocsin token create` makes a token of another scope" in result.stderr
+    assert "`tocsin token create --scope write` makes one that may" in result.stderr
     assert a.requests() == []
 
 
