@@ -14,9 +14,12 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Row = Mapping[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, complete, stable.")]
@@ -27,6 +30,9 @@ QUIET_S: Final = 2.0
 """Who waits no longer than this is told nothing of waiting."""
 PIPE_WIDTH: Final = 10_000
 """Columns of a table that is not shown on a terminal: nothing is wrapped or cut."""
+GAP: Final = 2
+WORD_WIDTH_MAX: Final = 32
+"""Longer words are broken on a terminal that is too narrow; not a printed key, which could not be copied then."""
 _UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -57,7 +63,8 @@ def status_of(error: Exception) -> Status | None:
     if isinstance(error, Unavailable | NotDelivered | NoAnswer | NotFound):
         return Status.UNKNOWN
     known = EngineError, ConfigError, Refused, Rejected, SpoolInUse
-    return Status.DEVIATED if isinstance(error, known) else None
+    is_of_a_file = isinstance(error, OSError) and error.filename is not None  # that says all that there is to say
+    return Status.DEVIATED if is_of_a_file or isinstance(error, known) else None
 
 
 def fail(error: Exception) -> None:
@@ -183,14 +190,50 @@ def confirm(deed: str, *, undo: str, yes: bool) -> None:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
+    """Shows rows under headings, or without. On a terminal words wrap; where that is too narrow even for the words, each
+    row is a list of its fields.
+    """
     from rich.console import Console
+
+    cells = [[clean(cell) for cell in row] for row in rows]
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    widths = _widths([headings, *cells] if headings else cells, console.width)
+    with console.capture() as capture:
+        if widths or not headings:
+            console.print(_grid(headings, cells, styles, widths))
+        else:
+            for row, style in zip_longest(cells, styles, fillvalue=""):
+                fields = list(zip(headings, row, strict=True))
+                console.print(_grid([], fields, [style] * len(fields), _widths(fields, console.width)), "")
+    typer.echo("\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()))
+
+
+def _widths(rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """The width of each column: its longest cell, less what must wrap; empty when words would have to be broken."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(cell_len, column)) for column in columns]
+    words = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    spare = [width - min(word, WORD_WIDTH_MAX) for width, word in zip(widths, words, strict=True)]
+    for _ in range(sum(widths) + GAP * (len(widths) - 1) - room):
+        place = max(range(len(spare)), key=spare.__getitem__)
+        if not spare[place]:
+            return []
+        widths[place] -= 1
+        spare[place] -= 1
+    return widths
+
+
+def _grid(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str], widths: Sequence[int]
+) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*headings, box=None, show_header=bool(headings), pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, show_header=bool(headings), pad_edge=False, padding=(0, GAP, 0, 0))
+    for heading, width in zip_longest(headings, widths, fillvalue=None):
+        table.add_column(heading or "", width=width, overflow="fold")
     for row, style in zip_longest(rows, styles):
-        table.add_row(*(Text(clean(cell)) for cell in row), style=style)
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-    with console.capture() as capture:
-        console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+        table.add_row(*map(Text, row), style=style)
+    return table

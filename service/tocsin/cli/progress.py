@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -12,6 +12,8 @@ from tocsin.cli.sight import now_us
 from tocsin.ops.progress import PartitionState, RegionState, SourceState, look, measure_pace
 from tocsin.ops.regions import reachable
 from tocsin.settings import Settings
+
+HALTS_SHOWN_MAX: Final = 2
 
 app = typer.Typer(help="How far each partition is, and what holds it.")
 
@@ -65,11 +67,15 @@ def _show(state: RegionState) -> None:
     for why in state.away:
         output.note(f"not read: {output.clean(why)}")
     if _is_read(state):
-        rows = [_row(partition, source) for partition in state.partitions for source in partition.sources]
-        output.show_list(rows, output.plain(*rows[0]), as_json=False, empty="")
-    for line in _remarks(state):
-        typer.echo(f"  {output.clean(line)}")
-    typer.echo("")
+        for rows in (
+            [_row(partition, source) for partition in state.partitions for source in partition.sources],
+            [_kept(partition) for partition in state.partitions],
+        ):
+            output.show_list(rows, output.plain(*rows[0]), as_json=False, empty="")
+            typer.echo("")
+    remarks = [output.clean(line) for line in _remarks(state)]
+    if remarks:
+        typer.echo("\n".join(f"  {line}" for line in remarks) + "\n")
 
 
 def _until(state: RegionState) -> str:
@@ -81,19 +87,25 @@ def _until(state: RegionState) -> str:
 
 
 def _row(partition: PartitionState, source: SourceState) -> dict[str, Any]:
+    """What fits into 80 columns; --json has the rest."""
     pace = source.pace
     return {
-        "partition": partition.partition,
+        "part": partition.partition,
         "source": source.source,
         "done below": _number(source.low),
-        "runs above": _number(source.runs),
-        "log end": _number(source.log_end),
+        "runs": _number(source.runs),
         "lag": _number(source.lag_records),
         "lag s": _number(source.lag_s),
-        "arriving/s": _number(pace.arrival_per_s if pace else None),
+        "in/s": _number(pace.arrival_per_s if pace else None),
         "spare/s": _number(pace.spare_per_s if pace else None),
-        "recovers in": _span(pace.recover_s if pace else None),
+        "recovers": _span(pace.recover_s if pace else None),
         "headroom": _span(source.headroom_s),
+    }
+
+
+def _kept(partition: PartitionState) -> dict[str, Any]:
+    return {
+        "part": partition.partition,
         "held": _number(partition.held),
         "set aside": _number(partition.set_aside),
         "quarantined": _number(partition.quarantined),
@@ -111,8 +123,7 @@ def _span(seconds: float | None) -> str:
 
 def _remarks(state: RegionState) -> Iterator[str]:
     for partition in state.partitions:
-        for why in partition.halted:
-            yield f"partition {partition.partition} is halted: {why}  (tocsin ledger explain {why.partition(':')[0]})"
+        yield from _halts(partition)
         for source in partition.sources:
             yield from _warnings(partition.partition, source)
     if state.budget_spent:
@@ -125,6 +136,15 @@ def _remarks(state: RegionState) -> Iterator[str]:
             f"lost: partition {lost['partition']} of the requests of {lost['source']}, offsets {lost['start']} to "
             f"{lost['end'] - 1}: retention removed them unread; backfill them from the peer"
         )
+
+
+def _halts(partition: PartitionState) -> Iterator[str]:
+    for why in partition.halted[:HALTS_SHOWN_MAX]:
+        yield f"partition {partition.partition} is halted: {why}"
+        yield f"  tocsin ledger explain {why.partition(':')[0]}"
+    if len(partition.halted) > HALTS_SHOWN_MAX:
+        more = output.counted(len(partition.halted) - HALTS_SHOWN_MAX, "more request")
+        yield f"partition {partition.partition} is halted by {more}: tocsin quarantine ls --stage held"
 
 
 def _warnings(partition: int, source: SourceState) -> Iterable[str]:

@@ -119,7 +119,9 @@ def _spell_state(row: output.Row) -> str:
         return ", ".join([*words, "never ran"])
     if row["heard_s"] > SILENT_S:
         words.append(f"silent, last seen {output.ago(time.time() - row['heard_s'], time.time())}")
-    words += [f"halted ({'; '.join(row['halted'])})"] if row["halted"] else []
+    if row["halted"]:
+        first, *others = row["halted"]
+        words.append(f"halted ({first}{f'; {len(others)} more: tocsin progress' if others else ''})")
     words += ["ill"] if row["ill"] else []
     return ", ".join(words) or "serving"
 

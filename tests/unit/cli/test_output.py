@@ -33,6 +33,47 @@ def test_a_list_is_a_table_that_a_pipe_does_not_cut(capsys: pytest.CaptureFixtur
     assert second == "y" + " " * 301 + "22"
 
 
+KEY = "0x5d684054fc3540a0.0123456789ab"
+
+
+def show_narrow(monkeypatch: pytest.MonkeyPatch, rows: list[output.Row]) -> None:
+    """Shows rows as on a terminal of 80 columns without colours."""
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.show_list(rows, output.plain(*rows[0]), as_json=False, empty="none")
+
+
+def test_on_a_narrow_terminal_words_wrap_and_keys_stay_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_narrow(monkeypatch, [{"key": KEY, "n": 1_000, "reason": f"{'refused ' * 20}{'x' * 60}"}])
+
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["key", "n", "reason"]
+    assert lines[0].startswith(f"{KEY}  1,000  refused")
+    assert max(map(len, lines)) <= 80
+    assert "".join("".join(line[40:] for line in lines).split()) == "refused" * 20 + "x" * 60
+
+
+def test_a_row_that_does_not_fit_on_the_terminal_is_a_list_of_its_fields(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"key": KEY, "peer": KEY, "reason": "x" * 90}, {"key": "k", "peer": "", "reason": "r"}]
+
+    show_narrow(monkeypatch, rows)
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"key     {KEY}",
+        f"peer    {KEY}",
+        f"reason  {'x' * 72}",
+        f"        {'x' * 18}",
+        "",
+        "key     k",
+        "peer",
+        "reason  r",
+    ]
+
+
 def test_a_list_as_json_has_fields_that_the_table_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"name": "x", "n": 1, "more": [1]}]
 

@@ -89,6 +89,15 @@ def test_how_regions_are_is_told_by_what_their_creators_wrote(run: Run, premises
     assert "drained, silent, last seen 5 min ago, ill" in text
 
 
+def test_of_many_halts_one_is_shown_and_the_others_are_counted(run: Run, premises: Premises) -> None:
+    premises.make()
+    whys = [f"0x0{digit}.02: budget-spent" for digit in "123"]
+    premises.in_store("a", lambda store: store.put_document(status(0, at_us=int(time.time() * 1e6), halted=whys)))
+
+    assert "halted (0x01.02: budget-spent; 2 more: tocsin progress)" in run("region", "ls").stdout
+    assert json.loads(run("region", "ls", "--json").stdout)[0]["halted"] == whys
+
+
 def test_a_region_that_never_ran_and_one_without_a_store_are_said_so(run: Run, premises: Premises) -> None:
     premises.make()
     premises.store_path("b").unlink()
