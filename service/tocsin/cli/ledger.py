@@ -62,7 +62,7 @@ async def _list(settings: Settings, region: str | None, limit: int, *, as_json: 
                 "now": lambda row: ", ".join(f"{name}: {where}" for name, where in row["where"].items()),
             },
             as_json=as_json,
-            empty="nobody said anything about any request: every one was stored at once",
+            empty=seen.nothing("nobody said anything about any request: every one was stored at once"),
         )
         if not keys and not seen.ledgers.read:
             raise typer.Exit(output.Status.UNKNOWN)

@@ -85,7 +85,7 @@ async def _list(settings: Settings, stages: Sequence[Stage], region: str | None,
             "reason": lambda row: row["reason"],
         },
         as_json=as_json,
-        empty="nothing is kept: every request was stored",
+        empty=seen.nothing("nothing is kept: every request was stored"),
     )
     if not seen.reached.stores:
         raise typer.Exit(output.Status.UNKNOWN)

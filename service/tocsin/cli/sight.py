@@ -40,6 +40,10 @@ class Sight(NamedTuple):
         """The regions whose store could not be read."""
         return [name for name in self.topology.names if name not in self.reached.stores]
 
+    def nothing(self, found_nothing: str) -> str:
+        """The words for an empty list: what it means holds only when all could be read."""
+        return "nothing was found in what could be read" if self.away else found_nothing
+
     def tell_away(self) -> None:
         """Says on stderr what could not be read."""
         for what, why in self.away.items():

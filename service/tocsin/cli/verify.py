@@ -112,10 +112,13 @@ def _show(report: Report) -> None:
 
 
 def _conclusion(report: Report) -> str:
-    scope = "everything counted"
-    if not report.everything:
-        until = output.utc(report.complete_until_us / 1e6) if report.complete_until_us else "never yet"
+    if report.everything:
+        scope = "everything counted"
+    elif report.complete_until_us:
+        until = output.utc(report.complete_until_us / 1e6)
         scope = f"what was received before {until} (the common complete-until) compared strictly"
+    else:
+        scope = "the regions have no complete-until in common yet, so nothing was compared strictly"
     if report.pending:
         scope += f"; {output.counted(report.pending, 'row')} still on the way"
     match report.outcome:

@@ -19,7 +19,7 @@ import yaml
 from tocsin.config import load_yaml
 from tocsin.core.events import ROUTING_KEY_LENGTH
 from tocsin.engines.directory import FileDirectory
-from tocsin.engines.errors import Owned
+from tocsin.engines.errors import Misconfigured, Owned
 from tocsin.engines.tokens import Scope, TokenFile
 from tocsin.settings import Settings
 from tocsin.topology import Topology
@@ -48,9 +48,19 @@ _HEADING: Final = """\
 
 @contextmanager
 def alone(data_dir: Path) -> Iterator[None]:
-    """Holds a data directory against other supervisors; raises `Owned`, naming the process that has it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / LOCK).open("a+b") as lock:
+    """Holds a data directory against other supervisors.
+
+    Raises `Owned`, naming the process that has it, or `Misconfigured` where nothing can be written.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        opened = (data_dir / LOCK).open("a+b")
+    except OSError as error:
+        raise Misconfigured(
+            f"the data directory {data_dir} cannot be written to ({error.strerror}): mend it, or choose another with "
+            "TOCSIN_DATA_DIR"
+        ) from error
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

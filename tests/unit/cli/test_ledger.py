@@ -182,4 +182,5 @@ def test_an_empty_data_directory_is_said_in_words(run: Run, premises: Premises) 
     result = run("ledger", "ls")
     assert result.exit_code == 3
     assert "there is no log at" in result.stderr
+    assert result.stdout == "nothing was found in what could be read\n"
     assert not premises.data_dir.exists()

@@ -1,5 +1,6 @@
 """The command line as a whole: nouns load when used, and errors become messages and statuses."""
 
+import errno
 import importlib
 import subprocess
 import sys
@@ -93,6 +94,13 @@ def test_an_error_is_told_with_its_causes(run_raising: Callable[..., Result]) ->
     error.__cause__ = OSError("disk is full \x1b[2J")
 
     assert run_raising(error).stderr == ("error: the log did not answer\n  because: OSError: disk is full \\x1b[2J\n")
+
+
+def test_a_file_that_cannot_be_used_is_no_fault_of_our_own(run_raising: Callable[..., Result]) -> None:
+    result = run_raising(OSError(errno.ENOSPC, "No space left on device", "/data/tokens.json"))
+
+    assert result.exit_code == 1
+    assert result.stderr == "error: OSError: [Errno 28] No space left on device: '/data/tokens.json'\n"
 
 
 def test_debug_shows_where_a_known_error_came_from(run_raising: Callable[..., Result]) -> None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from tocsin.config import ConfigError
 from tocsin.engines.directory import FileDirectory
-from tocsin.engines.errors import Owned, Unavailable
+from tocsin.engines.errors import Misconfigured, Owned, Unavailable
 from tocsin.engines.tokens import TokenFile
 from tocsin.ops import child as child_module
 from tocsin.ops.child import Child
@@ -224,6 +224,12 @@ def test_a_second_supervisor_is_told_who_the_first_is(tmp_path: Path) -> None:
         pass
     with alone(tmp_path):  # free again
         pass
+
+
+def test_a_data_directory_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match=r"file/data cannot be written to .*TOCSIN_DATA_DIR"):
+        alone(tmp_path / "file" / "data").__enter__()
 
 
 def test_the_first_start_makes_services_with_keys_of_their_own(settings: Settings, topology: Topology) -> None:
