@@ -190,8 +190,8 @@ def confirm(deed: str, *, undo: str, yes: bool) -> None:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
-    """Shows rows under headings, or without. On a terminal words wrap; where that is too narrow even for the words, each
-    row is a list of its fields.
+    """Shows rows under headings, or without. On a terminal words wrap; on one that is too narrow even for the words,
+    each row is a list of its fields.
     """
     from rich.console import Console
 
