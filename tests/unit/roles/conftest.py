@@ -31,6 +31,9 @@ services:
     routing_keys: ["{KEYS["lenient"]}"]
     ack: all-regions
     when_peer_unreachable: accept
+users:
+  - {{id: ann, name: Ann, email: ann@example.org}}
+  - {{id: zoe, name: Zoe, email: zoe@example.org}}
 """
 NOW_S = 1_700_000_000
 

@@ -62,6 +62,9 @@ TRIGGER = entry("trigger", NOW_S - 100)
 ACKNOWLEDGE = entry("acknowledge", NOW_S - 90)
 RESOLVE = entry("resolve", NOW_S - 80)
 ANN = "ann@example.org"
+"""Who is in the directory."""
+BOB = "bob@example.org"
+"""Who is not."""
 
 
 class Desk:

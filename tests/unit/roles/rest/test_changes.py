@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from tests.unit.roles.conftest import KEYS, NOW_S
-from tests.unit.roles.rest.conftest import ACKNOWLEDGE, ANN, RESOLVE, TRIGGER, Desk, entry
+from tests.unit.roles.rest.conftest import ACKNOWLEDGE, ANN, BOB, RESOLVE, TRIGGER, Desk, entry
 from tocsin.core.acts import SCHEMA
 from tocsin.core.ids import format_id
 from tocsin.engines.faults import Fault, Rule
@@ -53,7 +53,10 @@ async def test_the_answer_to_a_change_is_what_the_creator_makes_of_it(desk: Desk
 
 async def test_who_acknowledged_and_resolved_is_told_in_pagerdutys_shape(desk: Desk) -> None:
     await desk.hold(TRIGGER)
-    person = {"id": ANN, "type": "user_reference", "summary": ANN, "self": None, "html_url": None}
+    person = {
+        "id": "ann", "type": "user_reference", "summary": "Ann",
+        "self": "https://a.example.org/users/ann", "html_url": "https://a.example.org/users/ann",
+    }  # fmt: skip
 
     acknowledged = (await put(desk, status="acknowledged")).json()["incident"]
     assert acknowledged["acknowledgements"] == [{"at": acknowledged["last_status_change_at"], "acknowledger": person}]
@@ -66,11 +69,11 @@ async def test_who_acknowledged_and_resolved_is_told_in_pagerdutys_shape(desk: D
 
     entries = (await desk.get(f"/incidents/{ID}/log_entries")).json()["log_entries"]
     assert [(one["type"], one["agent"]["summary"], one["note"]) for one in entries] == [
-        ("resolve_log_entry", ANN, "replaced the disk"),
-        ("acknowledge_log_entry", ANN, None),
+        ("resolve_log_entry", "Ann", "replaced the disk"),
+        ("acknowledge_log_entry", "Ann", None),
         ("trigger_log_entry", "Demo", None),
     ]
-    assert entries[0]["summary"] == f"Resolved by {ANN}"
+    assert entries[0]["summary"] == "Resolved by Ann"
 
 
 async def test_acts_are_requests_of_the_schema_version_that_has_them(desk: Desk) -> None:
@@ -143,7 +146,7 @@ async def test_what_is_resolved_stays_so_and_an_acknowledgement_is_not_given_twi
     await put(desk, status="acknowledged")
     await desk.create()
     assert error_of(await put(desk, status="acknowledged")) == (400, 1002)
-    other = desk.client_of(desk.tokens.create("bob", Scope.WRITE, now_us=1)[1], sender="bob@example.org")
+    other = desk.client_of(desk.tokens.create("bob", Scope.WRITE, now_us=1)[1], sender=BOB)
     body = {"incident": {"status": "acknowledged"}}
     assert (await other.put(f"/incidents/{ID}", json=body)).status_code == 200  # somebody joins in
     await other.aclose()
@@ -153,13 +156,23 @@ async def test_what_is_resolved_stays_so_and_an_acknowledgement_is_not_given_twi
         assert error_of(await put(desk, status=status)) == (400, 1001)
 
 
+async def test_a_person_whom_the_directory_does_not_know_goes_by_the_address(desk: Desk) -> None:
+    await desk.hold(TRIGGER)
+    stranger = desk.client_of(desk.tokens.create("bob", Scope.WRITE, now_us=1)[1], sender=BOB)
+    answered = await stranger.put(f"/incidents/{ID}", json={"incident": {"status": "acknowledged"}})
+    await stranger.aclose()
+
+    by = answered.json()["incident"]["acknowledgements"][0]["acknowledger"]
+    assert by == {"id": BOB, "type": "user_reference", "summary": BOB, "self": None, "html_url": None}
+
+
 async def test_a_note_is_written_read_and_allowed_after_the_end(desk: Desk) -> None:
     await desk.hold(TRIGGER, ACKNOWLEDGE, RESOLVE)
     response = await desk.writer.post(f"/incidents/{ID}/notes", json={"note": {"content": "it was the cable"}})
     assert response.status_code == 200
     assert response.headers["tocsin-pending"] == "true"
     note = response.json()["note"]
-    assert (note["content"], note["user"]["summary"]) == ("it was the cable", ANN)
+    assert (note["content"], note["user"]["summary"]) == ("it was the cable", "Ann")
 
     await desk.create()
     assert (await desk.get(f"/incidents/{ID}/notes")).json() == {"notes": [note]}
@@ -184,7 +197,7 @@ async def test_a_person_opens_an_incident(desk: Desk, urgency: str) -> None:
     await desk.create()
     assert (await desk.get(f"/incidents/{incident['id']}")).json()["incident"] == shown(incident)
     entries = (await desk.get(f"/incidents/{incident['id']}/log_entries")).json()["log_entries"]
-    assert [(one["type"], one["agent"]["id"]) for one in entries] == [("trigger_log_entry", ANN)]
+    assert [(one["type"], one["agent"]["id"]) for one in entries] == [("trigger_log_entry", "ann")]
     assert entries[0]["channel"]["details"] == {"details": "nobody can log in"}
 
 
