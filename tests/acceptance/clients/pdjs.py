@@ -53,3 +53,8 @@ def event(regions: Regions, region: str, **data: Any) -> dict[str, Any]:
 
 def payload(summary: str) -> dict[str, str]:
     return {"summary": summary, "source": "db-1", "severity": "error"}
+
+
+def rest(regions: Regions, region: str) -> dict[str, Any]:
+    """The parameters of calls of the REST API."""
+    return {"server": urlsplit(regions.querier(region)).netloc, "token": regions.token}

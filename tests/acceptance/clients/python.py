@@ -9,6 +9,8 @@ from tests.acceptance.clients.regions import Regions
 
 SERVICES = {"pagerduty": "demo", "pdpyras": "checkout"}
 """Of each client the service that it sends for."""
+PERSON = "eve@example.net"
+"""Who acts through the REST API."""
 
 
 def pagerduty_events(regions: Regions, region: str) -> Any:
@@ -17,7 +19,8 @@ def pagerduty_events(regions: Regions, region: str) -> Any:
 
 
 def pagerduty_reads(regions: Regions, region: str) -> Any:
-    return pagerduty.RestApiV2Client(regions.token, base_url=regions.querier(region), verify=regions.tls)
+    url = regions.querier(region)
+    return pagerduty.RestApiV2Client(regions.token, default_from=PERSON, base_url=url, verify=regions.tls)
 
 
 def pdpyras_events(regions: Regions, region: str) -> Any:
@@ -25,7 +28,7 @@ def pdpyras_events(regions: Regions, region: str) -> Any:
 
 
 def pdpyras_reads(regions: Regions, region: str) -> Any:
-    return pointed(pdpyras.APISession(regions.token), regions, regions.querier(region))
+    return pointed(pdpyras.APISession(regions.token, default_from=PERSON), regions, regions.querier(region))
 
 
 def pointed(session: Any, regions: Regions, url: str) -> Any:
