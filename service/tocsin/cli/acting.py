@@ -84,7 +84,7 @@ def person() -> str:
     return speaker("").by
 
 
-def look_up(asks: Reads, ids: Sequence[str], deed: Deed) -> list[Asked]:
+def look_up(asks: Reads, ids: Sequence[str], deed: Deed, *, as_json: bool) -> list[Asked]:
     """The incidents on which the deed has an effect, each once; says of the others why not.
 
     Ends the command for one that may still be on its way.
@@ -92,7 +92,7 @@ def look_up(asks: Reads, ids: Sequence[str], deed: Deed) -> list[Asked]:
     found: dict[str, Asked] = {}
     for id in ids:
         answer = asks.get(f"/incidents/{reads.quoted(id)}")
-        if reads.is_on_its_way(answer, as_json=False):
+        if reads.is_on_its_way(answer, as_json=as_json):
             output.note("nothing was done; try again in a moment")
             raise typer.Exit(output.Status.UNKNOWN)
         incident = answer.body["incident"]

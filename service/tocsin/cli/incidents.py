@@ -324,7 +324,7 @@ def _act(
     as_json: bool,
 ) -> None:
     email = email or acting.person()
-    found = acting.look_up(asks, ids, deed)
+    found = acting.look_up(asks, ids, deed, as_json=as_json)
     if found:
         acting.confirm(found, deed, email, yes=yes)
         acting.request(asks, found, deed, note, email)
