@@ -32,11 +32,10 @@ Include = Literal[
 ]  # fmt: skip
 """What may be asked for; what we have none of is shown as ever."""
 SortWords = Annotated[
-    list[Annotated[str, Query(max_length=200, pattern=_PATTERN)]],
+    tuple[Annotated[str, Query(max_length=200, pattern=_PATTERN)], ...],
     Query(
         description=f"At most {SORTS_MAX} of {', '.join(SORTS)}, each with `:asc`, the default, or `:desc`.",
         max_length=SORTS_MAX,
-        default_factory=list,
     ),
 ]
 
@@ -49,11 +48,11 @@ def routes(desk: Desk) -> APIRouter:
     async def incidents(  # noqa: PLR0913 (one argument a parameter)
         request: Request,
         *,
-        statuses: Annotated[list[Status], Query(alias="statuses[]", default_factory=list)],
-        service_ids: Annotated[Words, Query(alias="service_ids[]", default_factory=list)],
-        urgencies: Annotated[list[Literal["high", "low"]], Query(alias="urgencies[]", default_factory=list)],
-        include: Annotated[list[Include], Query(alias="include[]", default_factory=list)],
-        sort_by: SortWords,
+        statuses: Annotated[tuple[Status, ...], Query(alias="statuses[]")] = (),
+        service_ids: Annotated[Words, Query(alias="service_ids[]")] = (),
+        urgencies: Annotated[tuple[Literal["high", "low"], ...], Query(alias="urgencies[]")] = (),
+        include: Annotated[tuple[Include, ...], Query(alias="include[]")] = (),
+        sort_by: SortWords = (),
         incident_key: Word | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -65,12 +64,12 @@ def routes(desk: Desk) -> APIRouter:
         total: Total = False,
     ) -> Response:
         page = Page.of(limit, offset)
-        services = caller_of(request).visible(tuple(service_ids))
+        services = caller_of(request).visible(service_ids)
         is_bounded = date_range is None
         where = IncidentFilter(
             services=services or (),
-            statuses=tuple(statuses),
-            urgencies=tuple(urgencies),
+            statuses=statuses,
+            urgencies=urgencies,
             dedup_key=incident_key,
             since_us=microseconds(since) if since and is_bounded else None,
             until_us=microseconds(until) if until and is_bounded else None,
@@ -83,7 +82,7 @@ def routes(desk: Desk) -> APIRouter:
 
     @router.get("/incidents/{id}", summary="Get an incident", responses=models.one("incident", models.Incident))
     async def incident(
-        request: Request, id: str, include: Annotated[list[Include], Query(alias="include[]", default_factory=list)]
+        request: Request, id: str, include: Annotated[tuple[Include, ...], Query(alias="include[]")] = ()
     ) -> Response:
         return await desk.bounded(_one(desk, request, Id.parse(id), include))
 
@@ -96,7 +95,7 @@ def routes(desk: Desk) -> APIRouter:
         request: Request,
         id: str,
         *,
-        include: EntryInclude,
+        include: EntryInclude = (),
         since: datetime | None = None,
         until: datetime | None = None,
         is_overview: Overview = False,
@@ -199,9 +198,11 @@ async def _members(desk: Desk, request: Request, wanted: Id, body: Any) -> Respo
     incident, freshness = await desk.found(request, wanted)
     if incident is None:
         return await desk.absent(caller_of(request), wanted, freshness)
-    entries = (await desk.store.entries_of([incident.parent])).get(incident.parent, [])
-    newest_first = entries_in(incident.key, entries)[::-1]
-    return answer(200, body(incident, newest_first), await desk.headers_of(incident, freshness))
+    entries, headers = await asyncio.gather(
+        desk.store.entries_of([incident.parent]), desk.headers_of(incident, freshness)
+    )
+    newest_first = entries_in(incident.key, entries.get(incident.parent, []))[::-1]
+    return answer(200, body(incident, newest_first), headers)
 
 
 def _entries_body(

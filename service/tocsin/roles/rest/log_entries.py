@@ -24,8 +24,8 @@ from tocsin.roles.web import answer
 OVERVIEW: Final = ("trigger", "acknowledge", "resolve")
 """The actions that change an incident."""
 EntryInclude = Annotated[
-    list[Literal["incidents", "services", "channels", "teams", "users"]],
-    Query(alias="include[]", default_factory=list),
+    tuple[Literal["incidents", "services", "channels", "teams", "users"], ...],
+    Query(alias="include[]"),
 ]
 Overview = Annotated[bool, Query(description="Whether to show only what changed an incident.")]
 
@@ -47,7 +47,7 @@ def routes(desk: Desk) -> APIRouter:
     async def log_entries(
         request: Request,
         *,
-        include: EntryInclude,
+        include: EntryInclude = (),
         since: datetime | None = None,
         until: datetime | None = None,
         is_overview: Overview = False,
@@ -67,7 +67,7 @@ def routes(desk: Desk) -> APIRouter:
         return await desk.bounded(_list(desk, request, page, where, include, counted=total))
 
     @router.get("/log_entries/{id}", summary="Get a log entry", responses=models.one("log_entry", models.LogEntry))
-    async def log_entry(request: Request, id: str, include: EntryInclude) -> Response:
+    async def log_entry(request: Request, id: str, include: EntryInclude = ()) -> Response:
         return await desk.bounded(_one(desk, request, Id.parse(id), include))
 
     return router
