@@ -26,7 +26,8 @@ NOUNS: Final = {
     "ledger": ("ledger", "What the regions say about requests they could not store, and why a request is where it is"),
     "quarantine": ("quarantine", "Requests that no region could store: show, redrive, drop"),
     "region": ("region", "The regions: list, drain, join, remove"),
-    "token": ("token", "Tokens of the read interface: create, list, revoke"),
+    "token": ("token", "Tokens of the REST interface: create, list, rotate, revoke"),
+    "audit": ("audit", "The audit trail: who was refused, and who changed what"),
     "id": ("ids", "Temporal ids: mint, explain, odds of a collision"),
     "config": ("config", "The configuration: check, show, schema"),
 }

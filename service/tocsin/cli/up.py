@@ -32,9 +32,9 @@ LOOK_EVERY_S: Final = 1.0
 def up(regions_dir: output.RegionsDir = None) -> None:
     """Run all roles of all local regions in the foreground, until Ctrl-C.
 
-    The first start makes the data directory, a directory of services with keys of their own, and a token that reads.
-    Where everything is, it writes to build/up.json once all is ready, and `tocsin region ls` shows. What dies is
-    started again. Logs: logs/ in the data directory.
+    The first start makes the data directory, and a directory of services with keys of their own; each start makes a
+    token that reads and acts, good until the end. Where everything is, it writes to build/up.json once all is ready,
+    and `tocsin region ls` shows. What dies is started again. Logs: logs/ in the data directory.
     """
     from tocsin.ops.supervisor import LocalSet
 

@@ -4,13 +4,14 @@ import time
 from pathlib import Path
 
 from tocsin.engines.audit import FILE as AUDIT_FILE
-from tocsin.engines.audit import AuditTrail
+from tocsin.engines.audit import AuditTrail, Deed
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.faults import FaultSwitch
 from tocsin.engines.faulty import FaultyLog, FaultyStore
 from tocsin.engines.log import Log
 from tocsin.engines.store import Store
+from tocsin.engines.tokens import Token
 from tocsin.settings import Settings
 from tocsin.topology import Region
 
@@ -39,7 +40,19 @@ def open_store(region: Region, stack: str, settings: Settings, *, read_only: boo
 
 def audit_trail(settings: Settings, region: str) -> AuditTrail:
     """A region's audit trail."""
-    return AuditTrail(settings.path(Path(region)) / AUDIT_FILE, lambda: time.time_ns() // 1000)
+    return AuditTrail(audit_path(settings, region), lambda: time.time_ns() // 1000)
+
+
+def audit_tokens(settings: Settings, deed: Deed, by: str, token: Token, **more: object) -> None:
+    """Writes down what was done to a token: in the trails of all regions of the data directory, whose token it is."""
+    about = {"token_id": token.id, "name": token.name, "scope": token.scope, "services": token.services}
+    for name in [settings.region] if settings.region else settings.topology().names:
+        audit_trail(settings, name).changed(deed, by=by, **about, **more)
+
+
+def audit_path(settings: Settings, region: str) -> Path:
+    """Where a region's audit trail is."""
+    return settings.path(Path(region)) / AUDIT_FILE
 
 
 def _switch(settings: Settings) -> FaultSwitch | None:

@@ -18,8 +18,10 @@ import yaml
 
 from tocsin.config import load_yaml
 from tocsin.core.events import ROUTING_KEY_LENGTH
+from tocsin.engines.audit import Deed
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.errors import Misconfigured, Owned
+from tocsin.engines.opening import audit_tokens
 from tocsin.engines.tokens import Scope, TokenFile
 from tocsin.settings import Settings
 from tocsin.topology import Topology
@@ -102,17 +104,21 @@ def make_directories(settings: Settings, topology: Topology) -> dict[str, str]:
 
 
 @contextmanager
-def read_token(settings: Settings) -> Iterator[str]:
-    """The text of a token that is good until the end; one that an earlier supervisor had no time to end goes too."""
+def own_token(settings: Settings) -> Iterator[str]:
+    """The text of a token to read and to act with, good until the end; one that an earlier supervisor had no time to end
+    goes too.
+    """
     tokens = TokenFile(settings.path(settings.token_file))
     for token in tokens.ls():
         if token.name == TOKEN_NAME:
             tokens.revoke(token.id, now_us=_now_us())
-    made, text = tokens.create(TOKEN_NAME, Scope.READ, now_us=_now_us())
+    made, text = tokens.create(TOKEN_NAME, Scope.WRITE, now_us=_now_us())
+    audit_tokens(settings, Deed.TOKEN_CREATED, TOKEN_NAME, made)
     try:
         yield text
     finally:
-        tokens.revoke(made.id, now_us=_now_us())
+        if tokens.revoke(made.id, now_us=_now_us()):
+            audit_tokens(settings, Deed.TOKEN_REVOKED, TOKEN_NAME, made)
 
 
 def _new_directory() -> dict[str, Any]:

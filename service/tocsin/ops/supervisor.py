@@ -19,7 +19,7 @@ import httpx2
 from tocsin.config import ConfigError, Problem
 from tocsin.engines.errors import Unavailable
 from tocsin.ops.child import Child
-from tocsin.ops.premises import DEMO_SERVICE, alone, clear, make_directories, read_token
+from tocsin.ops.premises import DEMO_SERVICE, alone, clear, make_directories, own_token
 from tocsin.settings import PREFIX, Settings, variable
 from tocsin.topology import OVERRIDE_PREFIX
 
@@ -41,7 +41,7 @@ def _tell_log(text: str) -> None:
 class LocalSet:
     """All roles of all regions of a folder, on this machine.
 
-    `processes` has them by (region, role); `routing_keys` by service id, and `token` reads, both from `launch` on.
+    `processes` has them by (region, role); `routing_keys` by service id, and `token` reads and acts, both from `launch` on.
     """
 
     def __init__(self, settings: Settings, tell: Callable[[str], None] = _tell_log, *, fresh: bool = False) -> None:
@@ -95,7 +95,7 @@ class LocalSet:
         if self._fresh:  # not before: it may be another's that is at work
             clear(self._settings.data_dir)
         self.routing_keys = make_directories(self._settings, self._topology)
-        self.token = self._held.enter_context(read_token(self._settings))
+        self.token = self._held.enter_context(own_token(self._settings))
         for child in self.processes.values():
             child.start()
 
@@ -172,7 +172,7 @@ class LocalSet:
 
     @property
     def published(self) -> dict[str, Any]:
-        """What build/up.json says: the regions, the routing key of the demo service, a token that reads."""
+        """What build/up.json says: the regions, the routing key of the demo service, a token that reads and acts."""
         keys = self.routing_keys
         key = keys.get(DEMO_SERVICE) or next(iter(keys.values()), None)
         return {"regions": self.urls, "routing_key": key, "token": self.token}

@@ -19,7 +19,7 @@ from tocsin.engines.errors import Misconfigured, Owned, Unavailable
 from tocsin.engines.tokens import TokenFile
 from tocsin.ops import child as child_module
 from tocsin.ops.child import Child
-from tocsin.ops.premises import SERVICES, alone, make_directories, read_token
+from tocsin.ops.premises import SERVICES, alone, make_directories, own_token
 from tocsin.ops.supervisor import LocalSet, environment
 from tocsin.settings import Settings
 from tocsin.topology import Topology, load_topology
@@ -262,16 +262,16 @@ def test_a_directory_that_somebody_broke_is_refused_and_left_as_it_is(settings: 
 
 def test_the_token_is_good_until_the_end_and_no_longer(settings: Settings) -> None:
     tokens = TokenFile(settings.path(settings.token_file))
-    with read_token(settings) as text:
+    with own_token(settings) as text:
         assert tokens.check(text, 1) is not None
     tokens = TokenFile(settings.path(settings.token_file))
     assert tokens.check(text, 1) is None
 
 
 def test_the_token_of_a_supervisor_that_was_killed_ends_with_the_next_start(settings: Settings) -> None:
-    abandoned = read_token(settings)
+    abandoned = own_token(settings)
     lost = abandoned.__enter__()
-    with read_token(settings):
+    with own_token(settings):
         assert TokenFile(settings.path(settings.token_file)).check(lost, 1) is None
 
 
