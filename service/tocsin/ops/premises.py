@@ -105,9 +105,7 @@ def make_directories(settings: Settings, topology: Topology) -> dict[str, str]:
 
 @contextmanager
 def own_token(settings: Settings) -> Iterator[str]:
-    """The text of a token to read and to act with, good until the end; one that an earlier supervisor had no time to end
-    goes too.
-    """
+    """The text of a token to read and to act with, good until the end; one that an earlier supervisor left goes too."""
     tokens = TokenFile(settings.path(settings.token_file))
     for token in tokens.ls():
         if token.name == TOKEN_NAME:

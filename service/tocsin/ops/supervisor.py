@@ -41,7 +41,8 @@ def _tell_log(text: str) -> None:
 class LocalSet:
     """All roles of all regions of a folder, on this machine.
 
-    `processes` has them by (region, role); `routing_keys` by service id, and `token` reads and acts, both from `launch` on.
+    `processes` has them by (region, role); `routing_keys` by service id, and a `token` that reads and acts, both from
+    `launch` on.
     """
 
     def __init__(self, settings: Settings, tell: Callable[[str], None] = _tell_log, *, fresh: bool = False) -> None:

@@ -299,7 +299,7 @@ async def test_a_fresh_set_removes_what_earlier_runs_left_but_nothing_of_one_at_
             await local.start()
         assert left.read_text() == "rows"
     await local.launch()
-    assert not left.parent.exists()
+    assert not left.exists()
     assert not (settings.data_dir / "link").exists()
     assert (outside / "kept").exists()
     await local.stop()
