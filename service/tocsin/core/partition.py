@@ -140,14 +140,16 @@ class Partition:
 
     def fetches(self) -> list[Fetch]:
         """What may be fetched now: nothing while halted, held up, waiting for the store, or full."""
-        if self._is_full() or len(self._hands) >= self.known.limits.sets_in_flight_max:
+        if self._is_full() or self.sets_in_flight >= self.known.limits.sets_in_flight_max:
             return []
         return self.sources.fetches()
 
     @property
-    def writes_in_flight(self) -> int:
-        """How many writes are not answered: sets, and retries of single requests."""
-        return len(self._hands)
+    def sets_in_flight(self) -> int:
+        """How many writes of sets are not answered. Retries of single requests do not count: one that hangs would keep
+        others from being written.
+        """
+        return sum(hand.case is None for hand in self._hands.values())
 
     def _is_full(self) -> bool:
         return bool(

@@ -232,9 +232,9 @@ class Owner:
     async def _write(self, effect: Write) -> None:
         if effect.alone:
             failures = await self._around.trials.write(effect.requests)
-            tried = [request for index, request in enumerate(effect.requests) if index not in failures]
-            for place, failure in (await self._writer.write(tried)).items():
-                failures[effect.requests.index(tried[place])] = failure
+            tried = [index for index in range(len(effect.requests)) if index not in failures]
+            for place, failure in (await self._writer.write([effect.requests[index] for index in tried])).items():
+                failures[tried[place]] = failure
         else:
             failures = await self._writer.write(effect.requests)
         self._count_written(len(effect.requests), failures.values())
@@ -384,7 +384,7 @@ class Owner:
         kept = self.kept()
         for stage in OPEN_STAGES:
             yield Reading(Gauge.KEPT, kept[stage], here | {"stage": stage})
-        yield from bound(Bound.SETS, machine.writes_in_flight, limits.sets_in_flight_max, **here)
+        yield from bound(Bound.SETS, machine.sets_in_flight, limits.sets_in_flight_max, **here)
         yield from bound(Bound.HELD, machine.cases.held, limits.held_max, **here)
         yield from bound(Bound.INBOX, self._inbox.qsize(), INBOX_MAX, **here)
         yield from bound(Bound.FOLDINGS, self._writer.foldings, FOLDINGS_MAX, **here)

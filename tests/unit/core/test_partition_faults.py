@@ -3,12 +3,14 @@
 Every scenario ends healed and quiet, and is then checked for agreement.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from tests.unit.core.harness import LIMITS, World, request, settle, started
 from tocsin.core import requests as request_codec
+from tocsin.core.effects import Write
 from tocsin.core.requests import Record
 
 GOOD = [request(n) for n in range(10)]
@@ -43,6 +45,29 @@ def test_a_region_that_refuses_what_its_serving_peer_stored_halts_and_resumes_by
     settle(world)
     assert world["b"].decisions(BAD.key)[-2:] == ["HALT", "DONE"]
     assert world["b"].words(BAD.key) == ["rejected", "stored"]
+
+
+def test_retries_that_hang_keep_no_new_sets_from_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = started()
+    node = world["a"]
+    bad = [request(n) for n in range(100, 106)]
+    for region in world.names:
+        world[region].store.times_out.update(one.key for one in bad)
+    world.accept("a", *bad)
+    world.until(lambda: all(node.store.outcome(one.key) == "set_aside" for one in bad))
+    hanging = []
+
+    def hang(effect: Write, answer: Callable[[Write], None] = node._write) -> None:
+        if effect.requests[0].key in node.store.times_out:
+            hanging.append(effect.requests[0].key)
+        else:
+            answer(effect)
+
+    monkeypatch.setattr(node, "_write", hang)
+    world.until(lambda: len(hanging) == LIMITS.aside_tries_max)
+    assert len(hanging) >= LIMITS.sets_in_flight_max
+    world.accept("a", *GOOD)
+    world.until(lambda: all(one.key in node.store.entries for one in GOOD), limit_s=3.0)
 
 
 def test_the_ledger_delivers_what_the_mirror_has_not_brought_and_a_verdict_takes_one_round_trip() -> None:
