@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from tests.unit.cli.served import Served, entry, id_of, publish
+from tests.unit.cli.served import NOW_S, Served, entry, id_of, publish
+from tocsin.cli import output
 from tocsin.cli.entries import redacted
 
 Run = Callable[..., Result]
@@ -49,7 +50,7 @@ def test_all_entries_are_listed_newest_last_those_without_an_incident_too(run: R
 
 def test_entries_of_one_incident_or_of_a_time_are_listed(run: Run, a: Served) -> None:
     assert keys(run("entries", "ls", id_of(DISK))) == [DISK.key.printed, ACKNOWLEDGED.key.printed]
-    assert keys(run("entries", "ls", "--since", "1h", "--until", "250s")) == [
+    assert keys(run("entries", "ls", "--since", "1h", "--until", output.utc(NOW_S - 250))) == [
         DISK.key.printed, ACKNOWLEDGED.key.printed,
     ]  # fmt: skip
     some = run("entries", "ls", "--limit", "1")

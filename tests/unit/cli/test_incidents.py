@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typer.testing import Result
 from tests.documents_made import drained
 from tests.unit.cli.served import NOW_S, Served, entry, id_of, publish
 from tests.unit.doors import Door
+from tocsin.cli import output
 from tocsin.cli.watching import EVERY_S_MAX, EVERY_S_MIN, Watch
 from tocsin.core.entries import Entry
 from tocsin.core.failures import Kind
@@ -81,7 +83,7 @@ def test_the_open_ones_are_listed_newest_first_and_it_is_said_that_these_are_not
         "number", "status", "urgency", "service", "title", "opened", "last", "change", "id",
     ]  # fmt: skip
     assert "triggered" in calm
-    assert "1 min ago" in calm
+    assert re.search(r" \d+ min ago ", calm), "so long ago as this module was imported, and a minute"
     assert ("acknowledged" in disk, "high" in disk, "Demo" in disk, "2 h ago" in disk, "1 h ago" in disk) == (True,) * 5
     assert disk.endswith(id_of(DISK))
     assert "open incidents (triggered, acknowledged), newest first; --all shows resolved ones too" in result.stderr
@@ -95,7 +97,7 @@ def test_the_open_ones_are_listed_newest_first_and_it_is_said_that_these_are_not
         (("--service", "billing"), [CALM], "of service billing"),
         (("--urgency", "high"), [DISK], "of high urgency"),
         (("--all", "--since", "1h"), [CALM, LOAD], "all incidents since 20"),
-        (("--all", "--until", "90s"), [LOAD, DISK], "all incidents until 20"),
+        (("--all", "--until", output.utc(NOW_S - 90)), [LOAD, DISK], "all incidents until 20"),
         (("--all", "--limit", "1"), [CALM], "there are more: --limit shows them"),
     ],
 )
