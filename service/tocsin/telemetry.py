@@ -230,7 +230,7 @@ class Bound(StrEnum):
     """What is limited so that nothing grows without end: the label `bound` of `Gauge.USED` and `Gauge.MAX`."""
 
     SETS = "sets_in_flight"
-    """Writes under way of a partition: message sets, and retries of single requests."""
+    """Message sets of a partition that are being written."""
     HELD = "held"
     """Failed requests of a partition that are not decided, or because of which it halts."""
     INBOX = "inbox"
