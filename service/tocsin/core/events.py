@@ -150,8 +150,11 @@ _AT_INTAKE: Final = {
     )
     for name in ALERT_ACTIONS
 }
+EVENT_MEMBERS: Final[Mapping[str, tuple[Member, ...]]] = _AT_INTAKE
+"""Action to members, of what clients send."""
 _AT_INTAKE_UNKNOWN: Final = (_ROUTING_KEY, _ASKED_ACTION, _dedup_key(required=False))
-_AT_CHANGE_DOOR: Final = (_ROUTING_KEY, *ACTIONS[CHANGE].members)
+CHANGE_EVENT_MEMBERS: Final = (_ROUTING_KEY, *ACTIONS[CHANGE].members)
+"""The members of a change event."""
 _AT_CREATOR: Final = {name: (_ACTION, _dedup_key(required=True), *action.members) for name, action in ACTIONS.items()}
 _AT_CREATOR_UNKNOWN: Final = (_ACTION, _dedup_key(required=True))
 
@@ -170,7 +173,7 @@ def parse_change_event(body: bytes) -> dict[str, Any]:
     """
     if len(body) > EVENT_BYTES_MAX:
         raise TooLarge("the body", str(len(body)), EVENT_BYTES_MAX)
-    return {**checked(body, {}, _AT_CHANGE_DOOR), "event_action": CHANGE, "dedup_key": None}
+    return {**checked(body, {}, CHANGE_EVENT_MEMBERS), "event_action": CHANGE, "dedup_key": None}
 
 
 def checked_event(event: dict[str, Any]) -> dict[str, Any]:

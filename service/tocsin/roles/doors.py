@@ -7,14 +7,17 @@ is 400 everywhere.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict
 
 from tocsin.core.dialects import alertmanager, events_v1, nagios
 from tocsin.core.events import (
+    CHANGE_EVENT_MEMBERS,
     EVENT_BYTES_MAX,
+    EVENT_MEMBERS,
     SMALLER,
     InvalidEvent,
     TooLarge,
@@ -22,7 +25,9 @@ from tocsin.core.events import (
     parse_event,
 )
 from tocsin.core.ids import format_id
+from tocsin.core.json_rules import Member
 from tocsin.roles.minting import Accepted, NotTaken
+from tocsin.roles.openapi import schema_of_members
 from tocsin.roles.web import answer
 
 ACK_HEADER: Final = "Tocsin-Ack"
@@ -57,6 +62,16 @@ class Door:
     dedup_member: str = "dedup_key"
     limited: int = 429
     """The status that makes senders of this dialect wait and send again."""
+    kinds: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
+    """The members of a body, by the value of the one that says which kind it is."""
+    by: str = ""
+    """The name of that one; empty where all bodies are of one kind."""
+    media_type: str = "application/json"
+
+    @property
+    def name(self) -> str:
+        """The path as documents show it."""
+        return self.path.replace(":path", "")
 
     def success(self, accepted: Accepted) -> Response:
         """The answer to an event that was taken."""
@@ -105,19 +120,27 @@ class Door:
 
 
 DOORS: Final = (
-    Door("/v2/enqueue", lambda body, _: parse_event(body)),
-    Door("/v2/change/enqueue", lambda body, _: parse_change_event(body), message="Change event processed"),
+    Door("/v2/enqueue", lambda body, _: parse_event(body), kinds=EVENT_MEMBERS, by="event_action"),
+    Door(
+        "/v2/change/enqueue",
+        lambda body, _: parse_change_event(body),
+        message="Change event processed",
+        kinds={"": CHANGE_EVENT_MEMBERS},
+    ),
     Door(
         f"/v1/alertmanager/{{{ROUTING_KEY}:path}}",
         alertmanager.parse_alertmanager_event,
         body_bytes_max=alertmanager.BODY_BYTES_MAX,
         smaller=alertmanager.SMALLER,
+        kinds={"": alertmanager.MEMBERS},
         limited=503,
     ),
     Door(
         "/generic/2010-04-15/create_event.json",
         lambda body, _: events_v1.parse_v1_event(body),
         smaller=events_v1.SMALLER,
+        kinds=events_v1.MEMBERS,
+        by="event_type",
         key_name="service key",
         accepted=200,
         dedup_member="incident_key",
@@ -127,12 +150,67 @@ DOORS: Final = (
         "/nagios/2010-04-15/create_event",
         lambda body, _: nagios.parse_nagios_event(body),
         smaller=nagios.SMALLER,
+        kinds=nagios.MEMBERS,
+        by="pd_nagios_object",
+        media_type="application/x-www-form-urlencoded",
         key_name="CONTACTPAGER: no service has this key",
         accepted=200,
         dedup_member="incident_key",
         limited=403,
     ),
 )
+
+
+class Taken(BaseModel):
+    """The body of an answer to an event that was taken: `dedup_key`, or its name in the dialect, beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["success"]
+    message: str
+    parent: str
+    id: str
+    request: str
+
+
+class Refusal(BaseModel):
+    """The body of every other answer."""
+
+    status: str
+    message: str
+    errors: list[str]
+
+
+def described(door: Door) -> dict[str, Any]:
+    """How the route of a door is described; what it does, the door says by itself."""
+    kinds = [_kind(door, kind, members) for kind, members in door.kinds.items()]
+    schema = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    refused = {status: {"model": Refusal, "description": meaning} for status, meaning in _REFUSED.items()}
+    limited = {door.limited: {"model": Refusal, "description": "The service sends too much, or the log is away."}}
+    has_key_in_path = f"{{{ROUTING_KEY}" in door.path
+    key = {"in": "path", "name": ROUTING_KEY, "required": True, "schema": {"type": "string"}}
+    return {
+        "summary": door.message,
+        "status_code": door.accepted,
+        "responses": {door.accepted: {"model": Taken, "description": door.message}, **refused, **limited},
+        "openapi_extra": {
+            "requestBody": {"required": True, "content": {door.media_type: {"schema": schema}}},
+            **({"parameters": [key]} if has_key_in_path else {}),
+        },
+    }
+
+
+def _kind(door: Door, kind: str, members: tuple[Member, ...]) -> dict[str, Any]:
+    schema = schema_of_members(members)
+    if door.by:
+        schema["properties"][door.by] = {"const": kind}
+    return schema
+
+
+_REFUSED: Final = {
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+}
 
 
 def error_body(status: int, text: str) -> dict[str, Any]:

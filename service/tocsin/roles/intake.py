@@ -20,7 +20,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -30,13 +30,19 @@ from tocsin.core.events import InvalidEvent
 from tocsin.core.idempotency import HEADER, client_id
 from tocsin.core.rates import EVENTS_PER_MIN_MAX, Rates
 from tocsin.core.shares import Shares
+from tocsin.engines.audit import AuditTrail, Deed
 from tocsin.engines.directory import Directory, Service
 from tocsin.engines.log import Log
-from tocsin.roles.doors import DOORS, ROUTING_KEY, Door, NoSuchService, TooMany, error_body
+from tocsin.roles.doors import DOORS, ROUTING_KEY, Door, NoSuchService, Refusal, TooMany, described, error_body
 from tocsin.roles.minting import Accepted, Mint, NotTaken
+from tocsin.roles.openapi import PATH, describe
 from tocsin.roles.ticks import Ticker
-from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, PlainRoute, answer, make_app, read_body
+from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, PlainRoute, answer, credential, make_app, read_body
 from tocsin.telemetry import Bound, Counter, Meters, bound
+
+ABOUT: Final = """\
+Where Tocsin takes events. They are authenticated by the routing key in them. 202, or 200, means that this region's log
+has the event; a 503 says whether it may be recorded all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class IntakeParts:
     clock_us: Callable[[], int]
     random_bytes: Callable[[int], bytes]
     """Cryptographic randomness."""
+    audit: AuditTrail
     peers: Mapping[str, Log] = field(default_factory=dict)
     readiness: Callable[[], list[str]] = list
     """What else keeps this intake from being ready: a drained region, a clock that is off. It takes events all the
@@ -114,7 +121,18 @@ class Intake:
         app = make_app("Tocsin intake", error_body, self._count)
         for door in DOORS:
             handler = self._handler(door)
-            app.router.add_api_route(door.path, handler, methods=["POST"], route_class_override=PlainRoute)
+            app.router.add_api_route(
+                door.path, handler, methods=["POST"], route_class_override=PlainRoute, **described(door)
+            )
+
+        @app.get(PATH, include_in_schema=False)
+        async def openapi(request: Request) -> Response:
+            if self._service_of_header(request) is None:
+                self._audit_unknown(request, PATH)
+                what = "Authorization must be `Token token=...` or `Bearer ...`, with a routing key"
+                return answer(401, error_body(401, what), {"WWW-Authenticate": "Token"})
+            return answer(200, describe(app, ABOUT, Refusal, with_token=False))
+
         return app
 
     def _count(self, status: int) -> None:
@@ -144,6 +162,7 @@ class Intake:
             except InvalidEvent as error:
                 return door.invalid(error)
             except NoSuchService:
+                self._audit_unknown(request, door.name)
                 return door.unknown()
             except TooMany as error:
                 return door.too_many(error)
@@ -179,6 +198,16 @@ class Intake:
                 raise TooMany(f"more than {EVENTS_PER_MIN_MAX} events a minute have a key that nobody has", wait_s)
             raise NoSuchService
         return service
+
+    def _service_of_header(self, request: Request) -> Service | None:
+        """Whose routing key stands in `Authorization`."""
+        key = credential(request)
+        return None if key is None else self._parts.directory.service_of(key)
+
+    def _audit_unknown(self, request: Request, door: str) -> None:
+        """Writes down that a key was tried that nobody has. `door`, not the path: the key may be in that."""
+        client = request.client.host if request.client else "unknown"
+        self._parts.audit.refused(Deed.UNKNOWN_ROUTING_KEY, client=client, door=door)
 
     def _hold_to_rate(self, service: Service) -> None:
         limit = service.events_per_min_max

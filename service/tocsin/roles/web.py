@@ -5,6 +5,7 @@ Roles build their apps from arguments and never listen by themselves: `process` 
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from tocsin.roles.randomness import RandomBytes
 
 READ_S_MAX: Final = 10.0
 """A body that has not arrived by then is not waited for."""
+_AUTHORIZATION: Final = re.compile(r'(?:Token\s+(?:token=)?"?([^\s"]+)"?|Bearer\s+(\S+))\s*\Z', re.IGNORECASE)
 ErrorBody = Callable[[int, str], Any]
 """The body of an answer that no handler gave: from its status and a sentence."""
 _log = logging.getLogger(__name__)
@@ -53,6 +55,12 @@ async def read_body(request: Request, *, bytes_max: int, read_s_max: float = REA
     except TimeoutError as error:
         raise BodyTooSlow(f"{len(body)} bytes of the body came within {read_s_max:g} s, and then no end") from error
     return bytes(body)
+
+
+def credential(request: Request) -> str | None:
+    """What stands in `Authorization`, in the forms that PagerDuty's clients send; None when there is none."""
+    match = _AUTHORIZATION.match(request.headers.get("authorization", ""))
+    return (match[1] or match[2]) if match else None
 
 
 class PlainRoute(APIRoute):

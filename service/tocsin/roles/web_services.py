@@ -50,6 +50,7 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
             meters=frame.meters,
             clock_us=_now_us,
             random_bytes=RandomBytes(),
+            audit=audit_trail(settings, region.name),
             peers=peers,
             retention_s=region.log.retention_s,
             readiness=readiness,

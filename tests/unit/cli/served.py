@@ -85,6 +85,7 @@ class Served:
                 meters=self._meters,
                 clock_us=_now_us,
                 random_bytes=os.urandom,
+                audit=AuditTrail(place / "audit.jsonl", _now_us),
             )
         )
         self.querier = Querier(

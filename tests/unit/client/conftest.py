@@ -13,6 +13,7 @@ import trustme
 
 from tests.unit.doors import Door
 from tocsin.core.requests import Request, decode_record
+from tocsin.engines.audit import AuditTrail
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.roles.intake import Intake, IntakeParts
@@ -22,6 +23,10 @@ from tocsin.telemetry import Identity, Meters
 
 ROUTING_KEY = "d" * 32
 PARTITIONS = 2
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
 
 
 class Region:
@@ -40,8 +45,9 @@ class Region:
             log=EmbeddedLog(self.log_file),
             directory=FileDirectory(directory),
             meters=self._meters,
-            clock_us=lambda: time.time_ns() // 1_000,
+            clock_us=_now_us,
             random_bytes=os.urandom,
+            audit=AuditTrail(place / f"{name}.audit", _now_us),
         )
         self.app = Intake(parts).app()
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tocsin.core.requests import Record, Request, decode_record
+from tocsin.engines.audit import AuditTrail, lines
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
@@ -118,6 +119,7 @@ class Door:
     """An intake of region a with its log and that of its peer b, behind a fault switch, and a client before it."""
 
     def __init__(self, place: Path, directory: FileDirectory, meters: Meters, clock: Clock) -> None:
+        self.place = place
         self.switch = FaultSwitch(place / "faults.json")
         self.logs: dict[str, Log] = {
             region: FaultyLog(EmbeddedLog(place / f"{region}.log"), self.switch, region) for region in "ab"
@@ -133,6 +135,7 @@ class Door:
             meters=meters,
             clock_us=clock.unix_us,
             random_bytes=lambda n: next(numbers).to_bytes(n, "big"),
+            audit=AuditTrail(place / "audit.log", clock.unix_us),
             peers={"b": self.logs["b"]},
             limits=LIMITS,
             monotonic=clock.monotonic,
@@ -144,6 +147,10 @@ class Door:
 
     def fault(self, region: str, kind: Fault, **more: Any) -> None:
         self.switch.set_rule(Rule(id=f"{region}-{kind}", region=region, port="log", kind=kind, op="write", **more))
+
+    def audited(self) -> list[dict[str, Any]]:
+        """The lines of the audit trail, the latest first."""
+        return list(lines(self.place / "audit.log"))
 
     async def send(self, event: dict[str, Any]) -> httpx2.Response:
         return await self.client.post("/v2/enqueue", json=event)

@@ -37,7 +37,8 @@ async def intake(place: Path, directory: FileDirectory, meters: Meters) -> Async
     """An intake on a socket."""
     log = EmbeddedLog(place / "a.log")
     await log.ensure_topic("requests", 2)
-    parts = IntakeParts("a", "requests", 2, log, directory, meters, clock_us=now_us, random_bytes=bytes)
+    audit = AuditTrail(place / "audit.log", now_us)
+    parts = IntakeParts("a", "requests", 2, log, directory, meters, now_us, bytes, audit)
     try:
         async with served(Intake(parts).app()) as server:
             yield server

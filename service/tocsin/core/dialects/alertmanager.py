@@ -66,7 +66,7 @@ _ALERT: Final = Object(
         Member("annotations", _LABELS),
     )
 )
-_MEMBERS: Final = (
+MEMBERS: Final = (
     Member("groupKey", _TEXT, required=True),
     Member("status", Choice(tuple(ACTIONS)), required=True),
     Member("truncatedAlerts", Kinds("a number", (int,))),
@@ -88,7 +88,7 @@ def parse_alertmanager_event(body: bytes, routing_key: str) -> dict[str, Any]:
     check_members({"routing_key": routing_key}, _ROUTING_KEY, "", errors)
     if errors:
         raise InvalidEvent("invalid event", "Event object is invalid", errors)
-    group = checked(body, {}, _MEMBERS)
+    group = checked(body, {}, MEMBERS)
     return checked_event({"routing_key": routing_key, **_translated(group)})
 
 

@@ -78,7 +78,7 @@ def _members(action: str | None) -> tuple[Member, ...]:
     )
 
 
-_DOORS: Final = {action: _members(action) for action in ALERT_ACTIONS}
+MEMBERS: Final = {action: _members(action) for action in ALERT_ACTIONS}
 _UNKNOWN: Final = _members(None)
 _KNOWN: Final = frozenset(member.name for member in _UNKNOWN)
 
@@ -87,7 +87,7 @@ def parse_v1_event(body: bytes) -> dict[str, Any]:
     """The event of a v1 body. Raises `InvalidEvent` with all that is wrong with it, `TooLarge` by its size."""
     if len(body) > EVENT_BYTES_MAX:
         raise TooLarge("the body", str(len(body)), EVENT_BYTES_MAX, advice=SMALLER)
-    return checked_event(_translated(checked(body, _DOORS, _UNKNOWN, by="event_type")))
+    return checked_event(_translated(checked(body, MEMBERS, _UNKNOWN, by="event_type")))
 
 
 def _translated(v1: dict[str, Any]) -> dict[str, Any]:

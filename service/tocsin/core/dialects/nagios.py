@@ -43,7 +43,7 @@ _ANY: Final = (
     Member("pd_nagios_object", Choice(("host", "service")), required=True),
     Member("HOSTNAME", _REQUIRED, required=True),
 )
-_DOORS: Final = {"service": (*_ANY, Member("SERVICEDESC", _REQUIRED, required=True))}
+MEMBERS: Final = {"host": _ANY, "service": (*_ANY, Member("SERVICEDESC", _REQUIRED, required=True))}
 
 
 def parse_nagios_event(body: bytes) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def parse_nagios_event(body: bytes) -> dict[str, Any]:
     if len(body) > EVENT_BYTES_MAX:
         raise TooLarge("the form", str(len(body)), EVENT_BYTES_MAX, advice=SMALLER)
     # By way of JSON, so that the laws that hold for any value are those of any other event.
-    fields = checked(msgspec.json.encode(_form(body)), _DOORS, _ANY, by="pd_nagios_object")
+    fields = checked(msgspec.json.encode(_form(body)), MEMBERS, _ANY, by="pd_nagios_object")
     return checked_event(_translated(fields))
 
 

@@ -5,7 +5,6 @@ Each token has a rate of its own, told in every answer by the headers that Pager
 into the audit trail: without the token, since a secret that is almost right is a secret too.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -26,12 +25,12 @@ from tocsin.roles.rest.errors import (
     UNAUTHENTICATED,
     RestError,
 )
+from tocsin.roles.web import credential
 
 REQUESTS_PER_MIN_MAX: Final = 960
 """What a token may ask of one querier process in a minute, as at PagerDuty."""
 _RATE: Final = "tocsin.rate"
 _CALLER: Final = "tocsin.caller"
-_AUTHORIZATION: Final = re.compile(r'(?:Token\s+(?:token=)?"?([^\s"]+)"?|Bearer\s+(\S+))\s*\Z', re.IGNORECASE)
 _CHALLENGE: Final = {"WWW-Authenticate": "Token"}
 
 
@@ -79,11 +78,11 @@ class Gate:
         return RestError(403, DENIED, "Access Denied", [why])
 
     def _token(self, request: Request) -> Token:
-        match = _AUTHORIZATION.match(request.headers.get("authorization", ""))
-        if not match:
+        given = credential(request)
+        if given is None:
             raise self._unauthorized(request, "Authorization must be `Token token=...` or `Bearer ...`")
         try:
-            token = self.tokens.check(match[1] or match[2], self.clock_us())
+            token = self.tokens.check(given, self.clock_us())
         except ConfigError as error:
             what = "this region cannot read its tokens; ask another one"
             raise RestError(503, TOO_SLOW, "Service Unavailable", [what], RETRY) from error
