@@ -135,7 +135,7 @@ async def kills_its_process(stage: Stage) -> None:
     await stage.neighbours_stored()
 
 
-@scenario("would-halt-on-each-other", a="WAIT? HALT? SET_ASIDE DONE", b="WAIT? HALT DONE")
+@scenario("would-halt-on-each-other", a="WAIT? HALT? SET_ASIDE HALT? DONE", b="WAIT? HALT DONE")
 async def would_halt_on_each_other(stage: Stage) -> None:
     """Each region stored what the other refuses: the order by name lets one go on."""
     for region in (A, B):
