@@ -5,6 +5,7 @@ A noun's module is imported when the noun is used, not before: `tocsin id new` m
 """
 
 import importlib
+import os
 import traceback
 from typing import Annotated, Any, Final
 
@@ -95,3 +96,4 @@ def tocsin(
 
     Exit status: 0 held or valid, 1 deviated or invalid, 2 wrong usage, 3 inconclusive or unknown.
     """
+    os.umask(0o077)  # logs and stores hold what clients sent: nobody else on this machine is to read it

@@ -343,10 +343,11 @@ async def _release(settings: Settings, name: str, *, yes: bool, as_json: bool) -
     finally:
         await place.close()
     if before.spent or before.counted:
-        names = documents.services_counted(before)
+        names = before.counted
         counted = f"{output.counted(len(names), 'service')} counted: {', '.join(names) or 'none'}"
         deed = f"release the budget of region {name} ({'spent' if before.spent else 'not spent'}; {counted})"
-        output.confirm(deed, undo="it cannot be undone: the budget is whole again, and is counted anew", yes=yes)
+        undo = "it cannot be undone: what is held because of it is skipped, and the budget is counted anew"
+        output.confirm(deed, undo=undo, yes=yes)
         store = open_store(region, region.serving_stack, settings)
         try:
             before = await documents.release_budget(store)

@@ -6,7 +6,7 @@ A bad release everywhere makes every region refuse good requests, and then nothi
 what would be quarantined or set aside as bad counts its *service* (one noisy service with a thousand bad requests is
 one fault; a thousand services with one each is ours). When more distinct services than the setting, or than half of
 those seen in the last hour (of at least two), have been counted, the budget is spent: the replica halts instead of
-skipping, until a person releases it. Undecodable records count as one service a source; UNAVAILABLE and TOO_NEW never
+skipping, until a person releases it. Undecodable records count as one service; UNAVAILABLE and TOO_NEW never
 count.
 """
 
@@ -20,6 +20,13 @@ class Budget(msgspec.Struct, frozen=True):
 
     counted: tuple[str, ...] = ()
     spent: bool = False
+    released: tuple[str, ...] = ()
+    """Services that were held when a person released the budget: they count no more, until the next release."""
+
+    @property
+    def admitted(self) -> frozenset[str]:
+        """The services whose requests may be skipped as long as the budget is not spent."""
+        return frozenset((*self.counted, *self.released))
 
     def count(self, service: str, seen: Collection[str], *, services_max: int) -> "Budget":
         """The budget after this service had a request skipped, or was about to.
@@ -27,13 +34,17 @@ class Budget(msgspec.Struct, frozen=True):
         `seen` are the services of the last hour. A budget that would be exceeded is spent *instead*: the service is
         not added, and the request must not be skipped.
         """
-        if self.spent or service in self.counted:
+        if self.spent or service in self.admitted:
             return self
         counted = tuple(sorted({*self.counted, service}))
-        known = len({*seen, *counted})
+        known = len({*seen, *counted} - set(self.released))
         if len(counted) > services_max or (known > 1 and 2 * len(counted) > known):
-            return Budget(self.counted, spent=True)
-        return Budget(counted)
+            return msgspec.structs.replace(self, spent=True)
+        return msgspec.structs.replace(self, counted=counted)
+
+    def release(self, held: Collection[str]) -> "Budget":
+        """The budget after a person has looked: nothing is counted, and what is `held` because of it may pass."""
+        return Budget(released=tuple(sorted(set(held))))
 
     def encode(self) -> bytes:
         """The budget as a document's bytes."""

@@ -59,12 +59,6 @@ class Case:
     counted: bool = False
     """The budget admits it."""
 
-    @property
-    def service(self) -> str:
-        """What the budget counts: the service, or for what cannot be decoded the source that it came from."""
-        origin = min((source for source, _ in self.places), default="a ledger")
-        return self.key.parent.service or f"undecodable in {origin}"
-
     @classmethod
     def of_row(cls, kept: Kept, now: Now) -> Self:
         """The case of a kept row. What this release of our code cannot read fails as such, whatever it was before."""

@@ -358,7 +358,7 @@ class Cases:
         known = self._known
         if case.kind is None or not case.kind.is_evidence or case.counted:
             return True
-        service = case.service
+        service = case.key.service
         if not known.spent and service in known.counted:
             case.counted = True
             return True

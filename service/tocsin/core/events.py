@@ -228,6 +228,8 @@ def entry_of(request: Request) -> Entry:
     event = checked(body, _AT_CREATOR, _AT_CREATOR_UNKNOWN)
     if event["dedup_key"] != request.key.parent.dedup_key:
         raise _invalid(["'dedup_key' is not that of the request's parent"])
+    if client_digest(request.key.parent, body) != request.key.digest:
+        raise _invalid(["the digest in the record's header is not that of the request"])
     action = event["event_action"]
     if request.schema < ACTIONS[action].schema:
         raise _invalid([f"'event_action' is {action!r}, which schema version {request.schema} does not have"])

@@ -47,6 +47,8 @@ class Parent(NamedTuple):
         return f"{self.service}/{self.dedup_key}"
 
 
+UNDECODABLE: Final = "(undecodable)"
+"""Counts as the service of what cannot be decoded."""
 NOBODY: Final = Parent("", "")
 """The parent of a record that cannot be decoded: all that is known of it is the digest of its bytes."""
 
@@ -57,6 +59,11 @@ class RequestKey(NamedTuple):
     parent: Parent
     id: int
     digest: bytes
+
+    @property
+    def service(self) -> str:
+        """The service that the request counts for: what cannot be decoded counts as one of its own."""
+        return self.parent.service or UNDECODABLE
 
     @property
     def printed(self) -> str:

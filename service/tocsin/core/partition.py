@@ -251,7 +251,7 @@ class Partition:
             if isinstance(content, requests.Tick):
                 self.sources.tick(source, offset, content.tick_us)
                 continue
-            self.seen[content.key.parent.service] = now.unix_us
+            self.seen[content.key.service] = now.unix_us
             case = cases.get(content.key)
             if case is not None and case.stage is not Stage.DONE:
                 set_hand.holes.add(offset)

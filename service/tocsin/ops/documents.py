@@ -3,7 +3,9 @@
 from typing import Final
 
 from tocsin.core.budget import Budget
+from tocsin.core.cases import BUDGET_ROW
 from tocsin.core.documents import BUDGET, REGION_WORDS, STATUS_PREFIX, PartitionStatus, RegionWords
+from tocsin.core.kept import Stage
 from tocsin.engines.errors import Unavailable
 from tocsin.engines.store import Document, Store
 
@@ -30,13 +32,8 @@ async def budget(store: Store) -> Budget:
     return Budget.decode(document.value) if document else Budget()
 
 
-def services_counted(budget: Budget) -> list[str]:
-    """The services that a budget has counted, by name; records that nobody can decode count as one."""
-    return [service or "(undecodable)" for service in budget.counted]
-
-
 async def release_budget(store: Store) -> Budget:
-    """Makes the budget whole again; returns it as it was before.
+    """Makes the budget whole again, and lets pass what is held because it was spent; returns it as it was before.
 
     Raises `Unavailable` when creators go on counting faster than it can be written.
     """
@@ -44,7 +41,10 @@ async def release_budget(store: Store) -> Budget:
         document = await store.document(BUDGET)
         if document is None:
             return Budget()
-        whole = Document(BUDGET, document.version + 1, Budget().encode())
+        before = Budget.decode(document.value)
+        held = await store.kept_rows(stages=[Stage.HELD])
+        services = {row.key.service for row in held if row.decisions and row.decisions[-1].row == BUDGET_ROW}
+        whole = Document(BUDGET, document.version + 1, before.release(services).encode())
         if await store.put_document(whole, after=document.version):
-            return Budget.decode(document.value)
+            return before
     raise Unavailable("the budget changes all the time: creators count services in it. Nothing was released; try again")

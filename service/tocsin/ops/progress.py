@@ -122,7 +122,7 @@ async def _read_store(
     state.drained = list(await documents.drained_regions(store))
     state.complete_until_us = complete_until(rows, len(state.partitions), topology.names, state.drained)
     budget = await documents.budget(store)
-    state.budget_counted, state.budget_spent = documents.services_counted(budget), budget.spent
+    state.budget_counted, state.budget_spent = list(budget.counted), budget.spent
     state.lost = [lost._asdict() for lost in await store.lost()]
     written = {status.partition: status for status in await documents.statuses(store)}
     for partition in state.partitions:

@@ -80,7 +80,7 @@ class ReplicaCare:
 
     def greet(self, owner: Owner) -> None:
         """Tells a new owner how things are."""
-        owner.tell(BudgetIs(frozenset(self.budget.counted), self.budget.spent))
+        owner.tell(BudgetIs(self.budget.admitted, self.budget.spent))
         owner.tell(StoreAnswers(self.answers))
         owner.tell(self._told)
 
@@ -143,7 +143,7 @@ class ReplicaCare:
             _log.error(text, extra={"action": "budget_spent", "services": list(after.counted)})
         if counts or after != self.budget:
             self.budget = after
-            self._tell(BudgetIs(frozenset(after.counted), after.spent))
+            self._tell(BudgetIs(after.admitted, after.spent))
 
     async def _load_seen(self) -> None:
         """Where this fails, a smaller number of services seen makes the budget smaller, never larger."""
@@ -155,6 +155,7 @@ class ReplicaCare:
         for owner in self._owners.values():
             for service, seen_us in owner.machine.seen.items():
                 self._seen[service] = max(seen_us, self._seen.get(service, 0))
+            owner.machine.seen.clear()
         since_us = now().unix_us - int(self._limits.seen_window_s * 1e6)
         young = sorted(((us, service) for service, us in self._seen.items() if us >= since_us), reverse=True)
         self._seen = {service: us for us, service in young[:SEEN_MAX]}
@@ -171,7 +172,7 @@ class ReplicaCare:
             for document in await self._store.documents(STATUS_PREFIX):
                 status = PartitionStatus.decode(document.value)
                 if status.partition not in self._owners:
-                    halted = halted or bool(status.halted)
+                    halted, ill = halted or bool(status.halted), ill or status.ill
         told = RegionIs(halted, ill, draining)
         if told != self._told:
             self._told = told

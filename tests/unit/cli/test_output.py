@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,7 @@ def test_a_list_is_a_table_that_a_pipe_does_not_cut(capsys: pytest.CaptureFixtur
 KEY = "0x5d684054fc3540a0.0123456789ab"
 
 
-def show_narrow(monkeypatch: pytest.MonkeyPatch, rows: list[output.Row]) -> None:
+def show_narrow(monkeypatch: pytest.MonkeyPatch, rows: Sequence[output.Row]) -> None:
     """Shows rows as on a terminal of 80 columns without colours."""
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)

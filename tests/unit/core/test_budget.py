@@ -68,3 +68,13 @@ def test_it_comes_back_from_its_bytes(names: list[str]) -> None:
 def test_bytes_that_are_no_budget_are_an_error() -> None:
     with pytest.raises(msgspec.DecodeError):
         Budget.decode(b'{"counted": 3}')
+
+
+def test_what_a_release_lets_pass_does_not_spend_the_budget_again() -> None:
+    seen = {"a", "b", "c"}
+    budget = Budget().count("a", seen, services_max=5).count("b", seen, services_max=5)
+    assert budget.spent
+    released = budget.release({"b"})
+    assert (released.spent, released.counted, released.admitted) == (False, (), frozenset({"b"}))
+    assert released.count("b", seen, services_max=5) == released
+    assert not released.count("a", seen, services_max=5).spent

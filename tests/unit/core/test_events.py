@@ -407,3 +407,11 @@ def test_the_digest_covers_parent_and_body() -> None:
     digests = {client_digest(Parent(*parent), body) for parent in (("a", "b"), ("a", "c")) for body in (b"1", b"2")}
 
     assert len(digests) == 4
+
+
+def test_a_record_whose_header_has_another_digest_is_refused_by_the_creator() -> None:
+    request = request_of(request_body(event(), "disk/db-1"), Parent("demo", "disk/db-1"))
+    foreign = request._replace(key=request.key._replace(digest=bytes(16)))
+    with pytest.raises(InvalidEvent) as refused:
+        entry_of(foreign)
+    assert refused.value.errors == ["the digest in the record's header is not that of the request"]
