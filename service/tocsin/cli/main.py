@@ -49,6 +49,7 @@ class Nouns(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; what it raises becomes a message, or for a fault of ours a traceback, and a status."""
+        os.umask(0o077)  # logs and stores hold what clients sent: nobody else on this machine is to read it
         try:
             return super().invoke(ctx)
         except (typer.Abort, BrokenPipeError):
@@ -96,4 +97,3 @@ def tocsin(
 
     Exit status: 0 held or valid, 1 deviated or invalid, 2 wrong usage, 3 inconclusive or unknown.
     """
-    os.umask(0o077)  # logs and stores hold what clients sent: nobody else on this machine is to read it
