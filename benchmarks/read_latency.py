@@ -4,8 +4,8 @@ A page is two reads over TLS, as a client makes them: the incident, then the new
 `tocsin run querier` runs it, one region. Each incident has `LIFE` entries, and each read is of another incident, drawn
 at random. Measured in the same run, turn by turn, with the same incidents from the same sender:
 
-    bare     an ASGI app that reads the same rows by SQL and answers with them as they lie there, in the same frame: it
-             knows no tokens, and of its answers nobody can tell whether they are complete
+    bare     an ASGI app that reads the same rows by SQL and answers with them as they lie there, in the same frame and
+             from a thread of its own: it knows no tokens, and nobody can tell whether its answers are complete
     query    that SQL alone, in a loop without a server
 
 One read at a time: then the time is that of the work, and not of waiting for others. What a querier answers in a second

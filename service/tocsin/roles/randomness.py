@@ -1,8 +1,8 @@
 """Randomness for servers: cryptographic bytes, drawn from the operating system in blocks.
 
 Each drawing is a system call for which the thread lets go of the interpreter's lock, and it then waits for as long as
-an engine's thread keeps it: 70 µs a drawing in a busy intake, more than all other work on an event. A block of them
-serves hundreds of events.
+an engine's thread keeps it: 70 µs a drawing in a profile of a busy intake, and an event needs two. A block serves
+hundreds of events.
 """
 
 import os
