@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The marker, not the directory, is the target: a broken-off installation leaves a directory, never a marker.
 READY := .venv/.ready
+SCHEMATHESIS := build/schemathesis-venv/.ready
 # -c does not reach the environment in which pip builds the package itself; one of these does, depending on pip's age.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs client-deps test test-fast demo bench bench-quick clean
+.PHONY: help .venv lint format docs client-deps test test-fast test-api demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +48,16 @@ test: $(READY) ## all tests of a pull request
 
 test-fast: $(READY) ## the same without those that start processes
 	$(BIN)/pytest tests --ignore=tests/acceptance
+
+test-api: $(READY) $(SCHEMATHESIS) ## generated requests against the querier (REQUESTS=10000)
+	$(BIN)/python tests/api/fuzz.py $(if $(REQUESTS),--requests '$(REQUESTS)')
+
+# Apart from .venv: what it pins is not our business. Ready is the marker, as above.
+$(SCHEMATHESIS): tests/api/constraints.txt
+	@echo "environment: creating build/schemathesis-venv"
+	@$(PYTHON) -m venv --clear build/schemathesis-venv
+	@build/schemathesis-venv/bin/pip install --quiet --disable-pip-version-check -c tests/api/constraints.txt schemathesis
+	@touch $@
 
 demo: $(READY) ## two regions, real alerts, every failure in turn (EVENTS=file ENGINE=name STORE=name)
 	$(BIN)/tocsin demo $(if $(EVENTS),--events '$(EVENTS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(STORE),--store '$(STORE)')

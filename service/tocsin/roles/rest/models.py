@@ -7,7 +7,7 @@ mean nothing and are let be, as PagerDuty does.
 from functools import cache
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
 from tocsin.core.acts import NOTE_LENGTH_MAX
 from tocsin.core.events import DEDUP_KEY_LENGTH_MAX, SUMMARY_LENGTH_MAX
@@ -221,8 +221,8 @@ class _Taken(BaseModel):
 class Change(_Taken):
     """What is to become of an incident."""
 
-    status: str | None = None
-    """`acknowledged` or `resolved`."""
+    status: Annotated[str, WithJsonSchema({"type": "string", "enum": ["acknowledged", "resolved"]})] | None = None
+    """Where the incident is to go. Another word is an error with a code of its own, so it is not refused here."""
     note: NoteText | None = None
     """Kept with the change, or alone."""
     resolution: NoteText | None = None
