@@ -1,7 +1,9 @@
 """The OpenAPI descriptions of intake and querier: valid, complete, not for strangers, and true."""
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,6 +20,9 @@ from tocsin.core.dialects.events_v1 import parse_v1_event
 from tocsin.core.events import InvalidEvent, parse_change_event, parse_event
 from tocsin.core.ids import format_id
 from tocsin.roles.doors import DOORS
+from tocsin.roles.rest.changes import CHANGES_MAX
+from tocsin.roles.rest.desk import PAGE_DEFAULT, PAGE_MAX, REACH_MAX
+from tocsin.roles.rest.gate import REQUESTS_PER_MIN_MAX
 
 __all__ = ["desk"]  # a fixture of the REST interface's tests
 ID = format_id(TRIGGER.key.id)
@@ -65,6 +70,18 @@ async def test_each_route_of_the_querier_is_described_and_no_other(desk: Desk) -
     }  # fmt: skip
 
     assert {path: set(found) for path, found in (await described(desk))["paths"].items()} == paths
+
+
+async def test_the_page_on_the_rest_api_names_each_route_and_no_other(desk: Desk) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "rest.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(GET|PUT|POST) (/[^`]+)`", page))
+    paths = (await described(desk))["paths"]
+
+    assert named == {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    assert f"`limit` ({PAGE_DEFAULT}, at most {PAGE_MAX})" in page
+    assert f"at most {REACH_MAX:,})" in page
+    assert f"{REQUESTS_PER_MIN_MAX} requests a minute" in page
+    assert f"up to {CHANGES_MAX} " in page
 
 
 def requests() -> Iterator[tuple[str, str, str, Any]]:
