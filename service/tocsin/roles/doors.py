@@ -26,11 +26,10 @@ from tocsin.core.events import (
 )
 from tocsin.core.ids import format_id
 from tocsin.core.json_rules import Member
-from tocsin.roles.minting import Accepted, NotTaken
+from tocsin.roles.minting import ACK_HEADER, Accepted, NotTaken
 from tocsin.roles.openapi import schema_of_members
 from tocsin.roles.web import answer
 
-ACK_HEADER: Final = "Tocsin-Ack"
 ROUTING_KEY: Final = "routing_key"
 """The parameter of a path that holds the routing key."""
 

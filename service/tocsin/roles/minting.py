@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tocsin.core import requests
 from tocsin.core.completeness import MINT_TO_APPEND_S
@@ -30,6 +30,9 @@ from tocsin.core.requests import Request
 from tocsin.engines.directory import Ack, PeerUnreachable, Service
 from tocsin.engines.errors import EngineError, Refused
 from tocsin.engines.log import Log
+
+ACK_HEADER: Final = "Tocsin-Ack"
+"""Says in an answer which logs have the request."""
 
 
 class NotTaken(Exception):

@@ -25,9 +25,9 @@ from tocsin.core.ids import format_id
 from tocsin.core.incidents import Incident, IncidentFilter, Status, after, fold
 from tocsin.core.json_rules import NotJson, bounded, decode
 from tocsin.engines.audit import Deed
-from tocsin.engines.directory import EMAIL, Service
+from tocsin.engines.directory import EMAIL, Ack, Service
 from tocsin.roles.freshness import Freshness
-from tocsin.roles.minting import Accepted, Mint, NotTaken
+from tocsin.roles.minting import ACK_HEADER, Accepted, Mint, NotTaken
 from tocsin.roles.rest import models
 from tocsin.roles.rest.desk import Desk, Id
 from tocsin.roles.rest.errors import (
@@ -132,7 +132,7 @@ class Changes:
             incident, freshness = await self._known(request, Id.parse(id))
             accepted = await self._record(request, agent, _Wanted(incident, "annotate", note))
             body = {"note": self.desk.shapes(request).note(entry_of(accepted.request))}
-            return answer(200, body, freshness.headers(pending=True))
+            return answer(200, body, _headers(freshness, [accepted]))
 
         return router
 
@@ -179,7 +179,8 @@ class Changes:
             assert isinstance(accepted, Accepted)  # noqa: S101 (others were raised)
             then = after(one.incident, [entry_of(accepted.request)])
             shown.append(shapes.incident(then, pending=[accepted.key.printed]))
-        return shown, found[0][1].headers(pending=True)
+        taken = [accepted for accepted in outcomes if isinstance(accepted, Accepted)]
+        return shown, _headers(found[0][1], taken)
 
     def _torn(
         self, wanted: Sequence[_Wanted], outcomes: Sequence[Accepted | BaseException], why: BaseException
@@ -240,7 +241,7 @@ class Changes:
         accepted = await self._append(request, agent, service, event)
         (incident,) = fold([entry_of(accepted.request)])
         shown = self.desk.shapes(request).incident(incident, pending=[accepted.key.printed])
-        return answer(201, {"incident": shown}, freshness.headers(pending=True))
+        return answer(201, {"incident": shown}, _headers(freshness, [accepted]))
 
     async def _refuse_second(self, service: Service, incident_key: str) -> None:
         where = IncidentFilter(
@@ -273,6 +274,12 @@ def _wanted(incident: Incident, change: models.Change, agent: Agent) -> _Wanted:
         what = f"{id} was acknowledged by {agent.email} before"
         raise RestError(400, ALREADY_ACKNOWLEDGED, "Incident Already Acknowledged", [what])
     return _Wanted(incident, ACTIONS[change.status], note)
+
+
+def _headers(freshness: Freshness, taken: Sequence[Accepted]) -> dict[str, str]:
+    """What an answer to a change says of itself: that it is pending, and which logs have all of it."""
+    ack = Ack.ALL_REGIONS if all(accepted.ack is Ack.ALL_REGIONS for accepted in taken) else Ack.REGION
+    return {**freshness.headers(pending=True), ACK_HEADER: ack}
 
 
 def _forgotten(service_id: str) -> Service:

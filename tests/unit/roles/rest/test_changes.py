@@ -39,6 +39,7 @@ async def test_the_answer_to_a_change_is_what_the_creator_makes_of_it(desk: Desk
 
     assert response.status_code == 200
     assert response.headers["tocsin-pending"] == "true"
+    assert response.headers["tocsin-ack"] == "region"
     (request,) = await desk.requests()
     answered = response.json()["incident"]
     assert answered["status"] == status
@@ -84,6 +85,15 @@ async def test_acts_are_requests_of_the_schema_version_that_has_them(desk: Desk)
     assert request.schema == SCHEMA
     assert request.key.parent == TRIGGER.key.parent
     assert request.received_us == desk.clock.us
+
+
+async def test_for_a_service_that_wants_it_an_act_is_in_all_logs_first(desk: Desk) -> None:
+    careful = entry("trigger", NOW_S - 100, service="careful")
+    await desk.hold(careful)
+    one = {"id": format_id(careful.key.id), "status": "resolved"}
+    response = await desk.writer.put("/incidents", json={"incidents": [one]})
+
+    assert response.headers["tocsin-ack"] == "all-regions"  # this region has no peers
 
 
 async def test_many_are_changed_at_once(desk: Desk) -> None:
