@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tocsin needs Python 3.11 or newer; set PYTHON=")'
 	@$(PYTHON) -m venv .venv
 	@echo "environment: installing the pinned packages (a minute or so the first time)"
-	@$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PINNED) $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,aws]'
 	@touch $@
 	@echo "environment: ready"
 
