@@ -18,7 +18,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tocsin.config import ConfigError, Problem, nearest, parse_yaml
-from tocsin.topology import OVERRIDE_PREFIX, Process, Region, Server, SqliteStack, Topology, load_topology
+from tocsin.topology import OVERRIDE_PREFIX, Process, Region, Server, Stack, Topology, load_topology
 
 PREFIX: Final = "TOCSIN_"
 CA_FILE: Final = "ca.pem"
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
             )
         return topology.region(self.region)
 
-    def own_stack(self, region: Region) -> tuple[str, SqliteStack]:
+    def own_stack(self, region: Region) -> tuple[str, Stack]:
         """Name and description of the stack that this process belongs to; raises ConfigError for an unknown one."""
         name = self.stack or region.serving_stack
         if name not in region.stacks:

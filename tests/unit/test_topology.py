@@ -11,7 +11,15 @@ import yaml
 
 from tocsin.config import ConfigError
 from tocsin.core.limits import Limits
-from tocsin.topology import load_region, load_topology, region_schema
+from tocsin.topology import (
+    AwsIdentity,
+    CassandraStack,
+    KafkaLog,
+    Scram,
+    load_region,
+    load_topology,
+    region_schema,
+)
 
 REGIONS = Path(__file__).parents[2] / "regions"
 NAMES = ("a", "b", "c")
@@ -38,6 +46,12 @@ def written(directory: Path, change: Change = lambda _: None, names: tuple[str, 
     for name, data in regions.items():
         (directory / f"{name}.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
     return directory
+
+
+KAFKA = {"engine": "kafka", "bootstrap": ["127.0.0.1:9092"], "retention_s": 60}
+CASSANDRA = {
+    "engine": "cassandra", "contact_points": ["127.0.0.1:9042"], "local_dc": "one", "keyspace": "a",
+}  # fmt: skip
 
 
 def complaints(directory: Path, overrides: dict[str, Any] | None = None) -> list[str]:
@@ -165,7 +179,10 @@ def test_the_address_for_clients_is_told_when_the_file_alone_tells_it(
             "a.yaml: peers.0.mirror_prefix: should match pattern '^[A-Za-z0-9._-]{1,64}$', is ''",
         ),
         (lambda a: a.pop("log"), "a.yaml: log: is required and missing"),
-        (lambda a: a["log"].update(engine="kafak"), "a.yaml: log.engine: should be 'embedded', is 'kafak'"),
+        (
+            lambda a: a["log"].update(engine="kafak"),
+            "a.yaml: log.engine: no 'kafak'; did you mean 'kafka'?; known: embedded, kafka",
+        ),
         (
             lambda a: a.update(partitions=True),
             "a.yaml: partitions: should be a valid integer, is True",
@@ -182,6 +199,44 @@ def test_the_address_for_clients_is_told_when_the_file_alone_tells_it(
             lambda a: a.update(limits={"retry_max_s": float("inf")}),
             "a.yaml: limits: retry_max_s must be a number above 0, is inf",
         ),
+        (lambda a: a.update(log=KAFKA | {"bootstrap": []}), "a.yaml: log.bootstrap: must name at least one host:port"),
+        (
+            lambda a: a.update(log=KAFKA | {"bootstrp": []}),
+            "a.yaml: log.bootstrp: no such field; did you mean 'bootstrap'?",
+        ),
+        (
+            lambda a: a.update(log=KAFKA | {"bootstrap": ["kafka"]}),
+            "a.yaml: log.bootstrap.0: should be host:port, is 'kafka'",
+        ),
+        (
+            lambda a: a.update(log=KAFKA | {"bootstrap": ["k.example:9092"]}),
+            "a.yaml: log: bootstrap names k.example:9092, which is not on this machine, and tls is left out; set it",
+        ),
+        (
+            lambda a: a.update(log=KAFKA | {"min_insync_replicas": 4}),
+            "a.yaml: log: min_insync_replicas is 4, above replication_factor (3): nothing would ever be acknowledged",
+        ),
+        (
+            lambda a: a.update(log=KAFKA | {"login": {"by": "scarm"}}),
+            "a.yaml: log.login.by: no 'scarm'; did you mean 'scram'?; known: scram, aws",
+        ),
+        (
+            lambda a: a.update(log=KAFKA | {"login": {"by": "scram", "username": "t"}}),
+            "a.yaml: log.login.password_file: is required and missing",
+        ),
+        (
+            lambda a: a["stacks"].update(blue=CASSANDRA | {"keyspace": "A b"}),
+            "a.yaml: stacks.blue.keyspace: should match pattern '^[a-z][a-z0-9_]{0,47}$', is 'A b'",
+        ),
+        (
+            lambda a: a["stacks"].update(blue=CASSANDRA | {"contact_points": ["127.0.0.1:1", "127.0.0.1:2"]}),
+            "a.yaml: stacks.blue: contact_points name several ports: the nodes of a cluster listen on one",
+        ),
+        (
+            lambda a: a["stacks"].update(blue=CASSANDRA | {"tls": {"cert_file": "c.pem"}}),
+            "a.yaml: stacks.blue.tls: cert_file and key_file go together: one of them is missing",
+        ),
+        (lambda a: a["stacks"].update(blue={}), "a.yaml: stacks.blue: must say which engine: sqlite, cassandra"),
         (lambda a: a.update(serving_stack="green"), "a.yaml: serving_stack is 'green', which stacks does not list"),
         (lambda a: a["peers"].append(dict(a["peers"][0], name="a")), "a.yaml: peers lists 'a', the region itself"),
         (
@@ -333,7 +388,7 @@ def test_an_override_replaces_a_field_in_every_region_and_leaves_its_neighbours(
     [
         ({"limits": {"grce_s": 2}}, "TOCSIN_REGION__LIMITS__GRCE_S: no such field; did you mean 'grace_s'?"),
         ({"partitions": "x"}, "TOCSIN_REGION__PARTITIONS: should be a valid integer, is 'x'"),
-        ({"log": 3}, "TOCSIN_REGION__LOG: should be a valid dictionary or instance of EmbeddedLog, is 3"),
+        ({"log": 3}, "TOCSIN_REGION__LOG: should be a section with engine (embedded, kafka), is 3"),
     ],
 )
 def test_a_fault_of_an_override_is_named_by_its_variable_and_once(
@@ -346,3 +401,32 @@ def test_an_override_that_makes_two_regions_clash_is_refused(tmp_path: Path) -> 
     (complaint,) = complaints(written(tmp_path), {"log": {"path": "same.sqlite"}})
 
     assert complaint == "b.yaml: log.path: same.sqlite is written by two: also log.path of a.yaml"
+
+
+def test_two_regions_cannot_write_to_one_keyspace(tmp_path: Path) -> None:
+    directory = written(tmp_path, lambda regions: [regions[name]["stacks"].update(blue=CASSANDRA) for name in "ab"])
+
+    assert complaints(directory) == [
+        "b.yaml: stacks.blue.keyspace: a of 127.0.0.1:9042 is written by two: also stacks.blue.keyspace of a.yaml"
+    ]
+
+
+def test_a_region_on_kafka_and_cassandra_is_read_with_all_that_it_says(tmp_path: Path) -> None:
+    tls = {"ca_file": "ca.pem"}
+    log = {"tls": tls, "login": {"by": "scram", "username": "t", "password_file": "p"}, "bootstrap": ["k.example:9096"]}
+    store = {"tls": tls, "login": {"by": "aws", "aws_region": "eu-central-1"}, "flavor": "keyspaces"}
+
+    def real(regions: dict[str, Any]) -> None:
+        for name in "ab":
+            regions[name]["log"] = KAFKA | log
+            regions[name]["stacks"] = {"blue": CASSANDRA | store | {"keyspace": name}}
+
+    region = load_topology(written(tmp_path, real)).region("a")
+
+    assert isinstance(region.log, KafkaLog)
+    assert isinstance(region.log.login, Scram)
+    assert region.log.min_insync_replicas == 2
+    blue = region.stacks["blue"]
+    assert isinstance(blue, CassandraStack)
+    assert isinstance(blue.login, AwsIdentity)
+    assert region.files == {}

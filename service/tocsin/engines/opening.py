@@ -7,35 +7,43 @@ from tocsin.engines.audit import FILE as AUDIT_FILE
 from tocsin.engines.audit import AuditTrail, Deed
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
+from tocsin.engines.errors import Misconfigured
 from tocsin.engines.faults import FaultSwitch
 from tocsin.engines.faulty import FaultyLog, FaultyStore
 from tocsin.engines.log import Log
 from tocsin.engines.store import Store
 from tocsin.engines.tokens import Token
 from tocsin.settings import Settings
-from tocsin.topology import Region
+from tocsin.topology import CassandraStack, KafkaLog, Region, SqliteStack
+from tocsin.topology import EmbeddedLog as EmbeddedSection
 
 
 def open_log(region: Region, settings: Settings) -> Log:
     """A region's log, as the roles of that region see it."""
-    log: Log = EmbeddedLog(settings.path(region.log.path))
+    log = _log(region, settings)
     switch = _switch(settings)
     return FaultyLog(log, switch, region.name) if switch else log
 
 
 def open_mirrored_log(region: Region, settings: Settings, *, by: Region) -> Log:
     """A region's log, as another region's mirror or intake sees it: what is cut between the two is cut here."""
-    log: Log = EmbeddedLog(settings.path(region.log.path))
+    log = _log(region, settings)
     switch = _switch(settings)
     return FaultyLog(log, switch, by.name, port="mirror", peer=region.name) if switch else log
 
 
 def open_store(region: Region, stack: str, settings: Settings, *, read_only: bool = False) -> Store:
-    """A stack's outcome store; raises `Misconfigured` (at first use) when a file that is read only is missing."""
-    path: Path = settings.path(region.stacks[stack].path)
-    store: Store = EmbeddedStore(path, journal=settings.journal, read_only=read_only)
+    """A stack's outcome store; raises `Misconfigured` (at first use) when it is read only and was never made."""
+    store = _store(region.stacks[stack], settings, read_only=read_only)
     switch = _switch(settings)
     return FaultyStore(store, switch, region.name) if switch else store
+
+
+def absent_log(region: Region, settings: Settings) -> str | None:
+    """Why a region's log cannot be opened without being made: for those who only look."""
+    if isinstance(region.log, EmbeddedSection) and not (path := settings.path(region.log.path)).exists():
+        return f"there is no log at {path}: has the region ever run here?"
+    return None
 
 
 def audit_trail(settings: Settings, region: str) -> AuditTrail:
@@ -53,6 +61,22 @@ def audit_tokens(settings: Settings, deed: Deed, by: str, token: Token, **more: 
 def audit_path(settings: Settings, region: str) -> Path:
     """Where a region's audit trail is."""
     return settings.path(Path(region)) / AUDIT_FILE
+
+
+def _log(region: Region, settings: Settings) -> Log:
+    match region.log:
+        case EmbeddedSection(path=path):
+            return EmbeddedLog(settings.path(path))
+        case KafkaLog():
+            raise Misconfigured(f"region {region.name}: this version has no adapter for Kafka yet")
+
+
+def _store(stack: SqliteStack | CassandraStack, settings: Settings, *, read_only: bool) -> Store:
+    match stack:
+        case SqliteStack(path=path):
+            return EmbeddedStore(settings.path(path), journal=settings.journal, read_only=read_only)
+        case CassandraStack():
+            raise Misconfigured("this version has no adapter for Cassandra yet")
 
 
 def _switch(settings: Settings) -> FaultSwitch | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tocsin.engines.errors import EngineError
 from tocsin.engines.log import Log
-from tocsin.engines.opening import open_log, open_store
+from tocsin.engines.opening import absent_log, open_log, open_store
 from tocsin.engines.store import Store
 from tocsin.settings import Settings
 from tocsin.topology import Topology
@@ -51,9 +51,8 @@ async def reachable(settings: Settings, topology: Topology, *, only: str | None 
             except EngineError as error:
                 reached.away[f"store of {region.name}"] = str(error)
                 await reached.stores.pop(region.name).close()
-            path = settings.path(region.log.path)
-            if not path.exists():
-                reached.away[f"log of {region.name}"] = f"there is no log at {path}: has the region ever run here?"
+            if why := absent_log(region, settings):
+                reached.away[f"log of {region.name}"] = why
                 continue
             log = open_log(region, settings)
             reached.logs[region.name] = log

@@ -21,9 +21,9 @@ from tocsin.engines.errors import Unavailable
 from tocsin.ops.child import Child
 from tocsin.ops.premises import DEMO_SERVICE, alone, clear, make_directories, own_token
 from tocsin.settings import PREFIX, Settings, variable
-from tocsin.topology import OVERRIDE_PREFIX
+from tocsin.topology import OVERRIDE_PREFIX, EmbeddedLog, Region
 
-ROLES: Final = ("creator", "mirror", "intake", "querier")
+ROLES: Final = ("creator", "intake", "querier")
 READY_S_MAX: Final = 60.0
 LOOK_EVERY_S: Final = 0.15
 CHECK_S_MAX: Final = 5.0
@@ -36,6 +36,11 @@ _log = logging.getLogger(__name__)
 
 def _tell_log(text: str) -> None:
     _log.warning(text, extra={"action": "child_died"})
+
+
+def roles_of(region: Region) -> tuple[str, ...]:
+    """The roles that a region needs on this machine: Kafka is mirrored by a server of its own."""
+    return (*ROLES, "mirror") if isinstance(region.log, EmbeddedLog) else ROLES
 
 
 class LocalSet:
@@ -58,15 +63,15 @@ class LocalSet:
         self.token = ""
         env = environment(settings)
         self.processes: dict[tuple[str, str], Child] = {
-            (region, role): Child(
-                f"{role} of region {region}",
-                _command(region, role),
+            (region.name, role): Child(
+                f"{role} of region {region.name}",
+                _command(region.name, role),
                 env,
-                settings.path(Path("logs")) / f"{region}-{role}.log",
+                settings.path(Path("logs")) / f"{region.name}-{role}.log",
                 tell,
             )
-            for region in self._topology.names
-            for role in ROLES
+            for region in self._topology.regions
+            for role in roles_of(region)
         }
 
     # All of it ---------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.trial import Trials
 from tocsin.telemetry import Gauge, Meters, Reading
 from tocsin.topology import LEDGER, REQUESTS, Region
+from tocsin.topology import EmbeddedLog as LogOfThisMachine
 
 RETRY_S: Final = 0.5
 HOUSEKEEPING_EVERY_S: Final = 5.0
@@ -62,6 +63,9 @@ async def mirror(frame: Frame) -> AsyncIterator[Service]:
     log has a mirror of its own, and removes by itself what retention and compaction allow.
     """
     region, settings = frame.region, frame.settings
+    if not isinstance(region.log, LogOfThisMachine):
+        what = f"log.engine is {region.log.engine}, which is mirrored by a process of its own: start no mirror role"
+        raise ConfigError([Problem(f"region {region.name}", "", what)])
     log = open_log(region, settings)
     peers = {peer: open_mirrored_log(frame.topology.region(peer.name), settings, by=region) for peer in region.peers}
     file = EmbeddedLog(settings.path(region.log.path))

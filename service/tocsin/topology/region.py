@@ -1,0 +1,185 @@
+"""One region as its file describes it."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+
+from tocsin.core.limits import Limits
+from tocsin.topology.engines import CassandraStack, EmbeddedLog, LogEngine, SqliteStack, Stack
+from tocsin.topology.section import Section
+
+REQUESTS: Final = "requests"
+"""The topic that this region's intake appends to; a peer's mirrored copy is `<prefix>requests`."""
+LEDGER: Final = "ledger"
+"""The compacted topic of this region's statements; a peer's mirrored copy is `<prefix>ledger`."""
+
+
+def _positive(limits: Limits) -> Limits:
+    for name in limits.__dataclass_fields__:
+        value = getattr(limits, name)
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} must be a number above 0, is {value}")
+    return limits
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+Host = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
+
+
+class Peer(Section):
+    """Another region, as this one sees it."""
+
+    name: Name
+    """The peer's name, as its own file has it."""
+    mirror_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    """What the mirror puts before the names of the peer's topics in this region's log, e.g. `b.`."""
+
+    @property
+    def requests(self) -> str:
+        """The mirrored copy of the peer's requests in this region's log."""
+        return self.mirror_prefix + REQUESTS
+
+    @property
+    def ledger(self) -> str:
+        """The mirrored copy of the peer's ledger in this region's log."""
+        return self.mirror_prefix + LEDGER
+
+
+class Process(Section):
+    """Where a role of this region listens. Port 0 takes a free one, which `tocsin up` publishes."""
+
+    host: Host = "127.0.0.1"
+    admin_port: Port = 0
+    """Health and metrics."""
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Field to port, of those that are fixed."""
+        ports = {"admin_port": self.admin_port}
+        return {field: port for field, port in ports.items() if port}
+
+
+class TlsFiles(Section):
+    """A certificate that somebody else issues. Its files are read again when they change."""
+
+    cert_file: Path
+    """PEM: the certificate, and those between it and its CA. Relative to the data directory."""
+    key_file: Path
+    """PEM: its key, without a password. Relative to the data directory."""
+
+
+# The tags tell the two apart by kind, so that a fault is told of the one that was meant.
+Tls = Annotated[
+    Annotated[Literal["local"], Tag("[local]")] | Annotated[TlsFiles, Tag("[files]")],
+    Discriminator(lambda value: "[local]" if isinstance(value, str) else "[files]"),
+]
+
+
+class Server(Process):
+    """Where a role with clients of its own listens."""
+
+    port: Port = 0
+    """What clients talk to."""
+    tls: Tls | None = None
+    """What clients are spoken to over: `local` for a certificate of this machine's own authority, or files of one. Left
+    out, plain HTTP: for a network where something before us ends TLS.
+    """
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Field to port, of those that are fixed."""
+        return super().ports | ({"port": self.port} if self.port else {})
+
+    @property
+    def url(self) -> str | None:
+        """Where clients find it; None while that is not known from the file (a free port, any address)."""
+        if self.port == 0 or self.host in {"0.0.0.0", "::"}:  # noqa: S104 (compared, not bound)
+            return None
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """How an address of it begins."""
+        return "https" if self.tls else "http"
+
+
+class Region(Section):
+    """One region: a place that runs the full set of roles and holds all the data."""
+
+    name: Name
+    founding: bool = True
+    """Whether the region is there from the start. One that is not counts as drained until a person says `joined`."""
+    partitions: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    """How many partitions each topic has: the same in all regions, fixed for the life of the topics."""
+    peers: tuple[Peer, ...] = ()
+    """Every other region."""
+    log: LogEngine
+    """What takes this region's records and the mirrored ones of its peers."""
+    # What matches no pattern is allowed by JSON schema unless it is said otherwise.
+    stacks: Annotated[dict[Name, Stack], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
+    """The stacks that can run here: name, and the engine of the outcome store."""
+    serving_stack: Name
+    """The stack that serves, until a promotion is recorded."""
+    intake: Server = Server()
+    querier: Server = Server()
+    creator: Process = Process()
+    directory: Path
+    """The file of services and their routing keys, relative to the data directory."""
+    limits: Annotated[Limits, AfterValidator(_positive)] = Limits()
+    """Bounds of every wait, retry and queue. What is left out has the default shown."""
+
+    @model_validator(mode="after")
+    def _refers_to_itself_rightly(self) -> Self:
+        if self.serving_stack not in self.stacks:
+            raise ValueError(f"serving_stack is {self.serving_stack!r}, which stacks does not list")
+        names = [peer.name for peer in self.peers]
+        if self.name in names:
+            raise ValueError(f"peers lists {self.name!r}, the region itself")
+        for field, values in (("name", names), ("mirror_prefix", [peer.mirror_prefix for peer in self.peers])):
+            if twice := {value for value in values if values.count(value) > 1}:
+                raise ValueError(f"peers has the same {field} twice: {', '.join(map(repr, sorted(twice)))}")
+        return self
+
+    @property
+    def requests(self) -> str:
+        """The topic that this region's intake appends to."""
+        return REQUESTS
+
+    @property
+    def ledger(self) -> str:
+        """The topic of this region's statements."""
+        return LEDGER
+
+    @property
+    def requests_topics(self) -> dict[str, str]:
+        """Region of origin to topic in this region's log: its own requests first, then each peer's mirrored copy."""
+        return {self.name: self.requests} | {peer.name: peer.requests for peer in self.peers}
+
+    @property
+    def ledger_topics(self) -> dict[str, str]:
+        """Region of origin to topic in this region's log: its own ledger first, then each peer's mirrored copy."""
+        return {self.name: self.ledger} | {peer.name: peer.ledger for peer in self.peers}
+
+    @property
+    def processes(self) -> dict[str, Process]:
+        """Role to where it listens."""
+        return {"intake": self.intake, "querier": self.querier, "creator": self.creator}
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Field to file that only this region writes."""
+        files = {f"stacks.{name}.path": s.path for name, s in self.stacks.items() if isinstance(s, SqliteStack)}
+        return {"log.path": self.log.path} | files if isinstance(self.log, EmbeddedLog) else files
+
+    @property
+    def keyspaces(self) -> dict[str, str]:
+        """Field to keyspace, told apart by the nodes that it is on, that only this region writes."""
+        return {
+            f"stacks.{name}.keyspace": f"{stack.keyspace} of {' '.join(sorted(stack.contact_points))}"
+            for name, stack in self.stacks.items()
+            if isinstance(stack, CassandraStack)
+        }
