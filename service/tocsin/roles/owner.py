@@ -104,6 +104,8 @@ class Owner:
         self.claim = claim
         self.lags: dict[str, Lag] = {}
         """How far each source was ahead when it was last measured."""
+        self.stored = 0
+        """How many requests the store acknowledged."""
         self._around = around
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._writer = Writer(around.store, claim.epoch)
@@ -393,6 +395,7 @@ class Owner:
     def _count_written(self, requests: int, failures: Collection[Failure]) -> None:
         meters, here = self._around.meters, str(self.partition)
         if requests > len(failures):
+            self.stored += requests - len(failures)
             meters.add(Counter.STORED, requests - len(failures), partition=here)
         for kind, times in collections.Counter(failure.kind for failure in failures).items():
             meters.add(Counter.FAILED, times, kind=kind)

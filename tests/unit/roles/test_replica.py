@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
 
 from tests.two_regions import until
 from tocsin.core.documents import BUDGET
+from tocsin.core.effects import Input, StoreAnswers
 from tocsin.core.limits import Limits
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.errors import Unavailable
 from tocsin.engines.store import Document
 from tocsin.roles import replica as replica_module
+from tocsin.roles.owner import Owner
 from tocsin.roles.replica import ReplicaCare
 
 
@@ -67,6 +70,26 @@ async def test_a_probe_under_way_does_not_answer_who_asks_after_it_began(care: R
     assert await asyncio.gather(*late) == [False] * 100
     assert store.pings == 2
     assert not care.answers
+
+
+async def test_what_a_store_acknowledges_while_it_is_probed_is_an_answer_too(store: AilingStore) -> None:
+    class Working:
+        stored = 7
+
+        def tell(self, event: Input) -> None:
+            told.append(event)
+
+    told: list[Input] = []
+    owner = Working()
+    care = ReplicaCare(store, Limits(), "a", {0: cast("Owner", owner)})
+    store.away = True
+    probe = asyncio.create_task(care.probe())
+    await asyncio.sleep(0.01)
+    owner.stored += 1
+
+    assert await probe
+    assert not await care.probe()
+    assert told == [StoreAnswers(answers=False)]
 
 
 async def test_who_gives_up_on_a_probe_takes_it_from_nobody(care: ReplicaCare, store: AilingStore) -> None:
