@@ -76,7 +76,7 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
 
 @asynccontextmanager
 async def querier(frame: Frame) -> AsyncIterator[Service]:
-    store = Database(frame.settings.path(frame.region.stacks[frame.stack].path), STORE, read_only=True)
+    store = Database(frame.settings.path(frame.region.files[f"stacks.{frame.stack}.path"]), STORE, read_only=True)
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         # /incidents/<id>, or /incidents/<id>/log_entries

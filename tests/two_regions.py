@@ -119,8 +119,8 @@ class Site:
     def __init__(self, region: Region, settings: Settings) -> None:
         self.region = region
         self.name = region.name
-        self.log = EmbeddedLog(settings.path(region.log.path))
-        self.store = EmbeddedStore(settings.path(region.stacks[STACK].path))
+        self.log = EmbeddedLog(settings.path(region.files["log.path"]))
+        self.store = EmbeddedStore(settings.path(region.files[f"stacks.{STACK}.path"]))
         self._settings = settings
         self._topology = settings.topology()
         self._mirrors: list[asyncio.Task[None]] = []

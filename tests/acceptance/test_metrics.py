@@ -62,7 +62,7 @@ async def happen_at_the_doors(local: LocalSet, settings: Settings) -> None:
 async def happen_in_the_log(settings: Settings) -> None:
     """Puts into a region's log what no intake would: a request that nobody can store, and two with one id."""
     region = settings.topology().region("a")
-    log = EmbeddedLog(settings.path(region.log.path))
+    log = EmbeddedLog(settings.path(region.files["log.path"]))
     first, second = request(), request(action="acknowledge")
     twin = second._replace(key=second.key._replace(id=first.key.id))
     for one in (first, twin, invalid_request()):
