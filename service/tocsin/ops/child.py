@@ -139,7 +139,7 @@ class Child:
     async def _run(self) -> str:
         """Runs the process once; returns in words how it ended."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._bound_log()
+        bound_log(self._log)
         self.starts += 1
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -174,7 +174,7 @@ class Child:
                 async with asyncio.timeout(LOG_LOOK_S):
                     return await process.wait()
             except TimeoutError:
-                self._bound_log()
+                bound_log(self._log)
 
     async def _hear(self, process: Process) -> None:
         """Reads its stdout: one line that says where it listens, then nothing of interest."""
@@ -204,12 +204,13 @@ class Child:
             _send(self._process, signal.SIGKILL)
         await keeper
 
-    def _bound_log(self) -> None:
-        """The child has it open for appending, so it is emptied at its place."""
-        with contextlib.suppress(FileNotFoundError):
-            if self._log.stat().st_size > LOG_BYTES_MAX:
-                shutil.copyfile(self._log, self._log.with_name(self._log.name + ".1"))
-                os.truncate(self._log, 0)
+
+def bound_log(log: Path) -> None:
+    """Keeps a log within `LOG_BYTES_MAX`. Its writer has it open for appending, so it is emptied at its place."""
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(log, log.with_name(log.name + ".1"))
+            os.truncate(log, 0)
 
 
 def _send(process: Process, number: signal.Signals) -> None:
