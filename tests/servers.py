@@ -146,9 +146,7 @@ class _Run:
     async def _node(self, name: str, security: cassandra.Security | None) -> int:
         executable, folder = await java(), await jars(Kind.CASSANDRA, print)
         storage, native = self._ports.reserve(), self._ports.reserve()
-        await self._start(
-            cassandra.node(name, self._folder / name, executable, folder, storage, native, native, security)
-        )
+        await self._start(cassandra.node(name, self._folder / name, executable, folder, storage, native, security))
         return native
 
     async def _start(self, program: Program) -> None:

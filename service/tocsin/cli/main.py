@@ -17,12 +17,14 @@ from tocsin.cli import output
 
 NOUNS: Final = {
     "up": ("up", "Run all roles of all local regions in the foreground"),
+    "local": ("local", "Kafka, MirrorMaker 2 and Cassandra on this machine: run them, break them"),
     "demo": ("demo", "Two regions, real alerts, every failure in turn"),
     "run": ("run", "Run one role of one region"),
     "send": ("send", "Send an event, or a file of them"),
     "incidents": ("incidents", "Incidents: list, show, acknowledge, resolve, watch"),
     "entries": ("entries", "Log entries: list, show"),
     "verify": ("verify", "Compare the regions, row by row"),
+    "history": ("history", "Judge the recorded history of a run"),
     "progress": ("progress", "How far each partition is, and what holds it"),
     "ledger": ("ledger", "What the regions say about requests they could not store, and why a request is where it is"),
     "quarantine": ("quarantine", "Requests that no region could store: show, redrive, drop"),

@@ -106,10 +106,9 @@ def node(
     jars: Path,
     storage_port: int,
     native_port: int,
-    reached_port: int,
     security: Security | None = None,
 ) -> Program:
-    """A node whose files are written to the folder; round trips go through `reached_port`, the way of its clients.
+    """A node whose files are written to the folder; clients talk to it at `native_port`.
 
     Raises `Misconfigured` where the jars lack the agent.
     """
@@ -128,7 +127,7 @@ def node(
         folder=folder,
         command=[java, f"@{options}", "org.apache.cassandra.service.CassandraDaemon"],
         port=native_port,
-        works=lambda: asyncio.to_thread(_round_trip, reached_port, security),
+        works=lambda: asyncio.to_thread(_round_trip, native_port, security),
     )
 
 

@@ -96,8 +96,7 @@ def broker(
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     data, properties = folder / "data", folder / "server.properties"
-    properties.touch(mode=0o600)  # before there are secrets in it
-    properties.write_text(_lines(_properties(data, listeners, controller_port, security)))
+    write_properties(properties, _properties(data, listeners, controller_port, security))
     logging = log4j_option(folder)
     format_words = ["kafka.tools.StorageTool", "format", "-t", str(uuid.uuid4()), "-c", str(properties)]
     if security:
@@ -171,8 +170,10 @@ def _secured(security: Security, listeners: Sequence[str]) -> dict[str, object]:
     } | {f"listener.name.{name.lower()}.scram-sha-512.sasl.jaas.config": LOGIN for name in listeners}
 
 
-def _lines(properties: Mapping[str, object]) -> str:
-    return "".join(f"{key}={value}\n" for key, value in properties.items())
+def write_properties(path: Path, properties: Mapping[str, object]) -> None:
+    """Writes a file of Java properties, for its owner alone: there may be secrets in it."""
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
 
 
 # Round trips ---------------------------------------------------------------------------------------------------------

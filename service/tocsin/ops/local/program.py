@@ -12,8 +12,9 @@ class Program:
     name: str
     folder: Path
     command: Sequence[str]
-    port: int
-    """Where it listens: no round trip is tried before, since clients make much noise about a refused connection."""
+    port: int | None
+    """Where it listens: no round trip is tried before, since clients make much noise about a refused
+    connection. None for one that has no clients."""
     works: Callable[[], Awaitable[None]]
     """A round trip through it; raises whatever went wrong."""
     format: Sequence[str] = ()

@@ -83,6 +83,7 @@ class Server:
         return {
             "name": self.name,
             "state": self.state,
+            "waiting_for": self.waiting_for if self.state is State.STARTING else None,
             "pid": self.pid,
             "ready_s": self.ready_s,
             "rss_bytes": memory.get("VmRSS", 0),
@@ -183,8 +184,7 @@ class Server:
             if process is None or process.returncode is not None:
                 raise Unavailable(f"{self.name} ended while it was starting: {self._ending()}")
             try:
-                _, connection = await asyncio.open_connection(HOST, self._program.port)
-                connection.close()
+                await self._listens()
                 await self._program.works()
                 return
             except FAULTS as error:
@@ -193,6 +193,11 @@ class Server:
                     why = f"{self.name} does not work {READY_S_MAX:.0f} s after its start: {error}"
                     raise Unavailable(f"{why}\n{self._ending()}") from error
                 await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _listens(self) -> None:
+        if self._program.port is not None:
+            _, connection = await asyncio.open_connection(HOST, self._program.port)
+            connection.close()
 
     async def _watch(self, process: Process) -> None:
         """Keeps its log bounded; tells when it ends unasked."""
