@@ -42,7 +42,7 @@ _SAID_MAX: Final = 500
 
 
 class Row(NamedTuple):
-    """Of errors of these types whose text has `says` (any text when it is empty): what is raised, and what it means."""
+    """Of errors of these types whose text has `says` (a pattern; empty for any text): what is raised, what it means."""
 
     errors: tuple[type[BaseException], ...]
     says: str
@@ -56,8 +56,8 @@ TABLE: Final = (
         "Cassandra does not accept who we are: check the login of the region file, and the user there"),
     Row((driver.Unauthorized,), "", Misconfigured,
         "our user of Cassandra may not do this: grant it SELECT and MODIFY on the keyspace, and for migrations CREATE"),
-    Row((OSError,), r"SSL|certificate|CERTIFICATE", Misconfigured,
-        "TLS with Cassandra failed: its certificate must be signed by ca_file's CA, name the node as we reached it, "
+    Row((OSError,), r"SSL|certificate", Misconfigured,
+        "TLS with Cassandra failed: its certificate must be signed by a CA of ca_file, name the node as we reached it, "
         "and not be over; where it asks for one of ours, cert_file and key_file give it"),
     Row((ProtocolVersionUnsupported, ProtocolException), "", Misconfigured,
         "the server does not speak our protocol: it needs Cassandra 4.0 or later, or for Amazon Keyspaces `flavor: "
@@ -67,16 +67,16 @@ TABLE: Final = (
         "Cassandra does not take a statement of this version: is it older than 4.0, or is the flavor wrong?"),
     # Invalid queries that say nothing of the values
     Row((driver.InvalidRequest,),
-        r"(?i)unconfigured table|(keyspace|table) .*(not exist|not found)|no keyspace|undefined column|unknown identifier",
+        r"unconfigured table|(keyspace|table) .*(not exist|not found)|no keyspace|undefined column|unknown identifier",
         Misconfigured,
         "the keyspace is not as this version needs it: run `tocsin store migrate`"),
-    Row((driver.InvalidRequest,), r"(?i)disk usage|disk is full|denylisted", Unavailable,
+    Row((driver.InvalidRequest,), r"disk usage|disk is full|denylisted", Unavailable,
         "Cassandra takes no writes, or none to this partition, by a limit of its operators: make room or lift it"),
-    Row((driver.InvalidRequest,), r"Batches with more than|Only UNLOGGED|(?i)not supported|unsupported|consistency level",
+    Row((driver.InvalidRequest,), r"batches with more than|only UNLOGGED|not supported|unsupported|consistency level",
         Misconfigured, "the server does not support what this version asks: check the flavor of the region file"),
-    Row((driver.InvalidRequest,), r"Guardrail (?!.*(?i:value|cell|partition_size|collection))", Misconfigured,
+    Row((driver.InvalidRequest,), r"guardrail (?!.*(value|cell|partition_size|collection))", Misconfigured,
         "a guardrail of the cluster forbids what this version needs: see cassandra.yaml"),
-    Row((driver.InvalidRequest,), r"(?i)throughput|rate exceeded|throttl|try again", Unavailable,
+    Row((driver.InvalidRequest,), r"throughput|rate exceeded|throttl|try again", Unavailable,
         "the service throttles us: raise the table's capacity, or the quota"),
     # What is left of them is about the values
     Row((driver.InvalidRequest,), "", Refused, "Cassandra refuses the values, and would again"),
@@ -135,7 +135,9 @@ def _row(error: BaseException) -> Row | None:
         if len(rows) == 1 and (row := rows.pop()) is not None and row.raised is not Refused:
             return row
     text = str(error)
-    return next((row for row in TABLE if isinstance(error, row.errors) and re.search(row.says, text)), None)
+    return next(
+        (row for row in TABLE if isinstance(error, row.errors) and re.search(row.says, text, re.IGNORECASE)), None
+    )
 
 
 def _each_node(error: BaseException) -> list[BaseException]:

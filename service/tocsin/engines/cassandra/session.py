@@ -25,6 +25,7 @@ from cassandra.timestamps import MonotonicTimestampGenerator
 from tocsin.engines.cassandra.connection import connect
 from tocsin.engines.cassandra.failures import UNBINDABLE, told, unbindable
 from tocsin.engines.cassandra.flight import Call, Flight, Row
+from tocsin.engines.cassandra.migrations import require_current
 from tocsin.engines.errors import EngineError, Unavailable
 from tocsin.topology.engines import CassandraStack
 
@@ -184,6 +185,7 @@ class Session:
         driver = None
         try:
             driver = connect(self.stack, self._data_dir, request_s=self._request_s)
+            require_current(driver, self.stack)
             driver.set_keyspace(self.stack.keyspace)
             driver.cluster.timestamp_generator = self._write_times
         except EngineError:
