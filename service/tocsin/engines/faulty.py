@@ -139,6 +139,12 @@ class FaultyLog:
         await self._gate.pass_write()
         return await self._log.claim(group, partition)
 
+    def holds(self, claim: Claim) -> bool:
+        return self._log.holds(claim)
+
+    def asked_back(self, claim: Claim) -> bool:
+        return self._log.asked_back(claim)
+
     async def release(self, claim: Claim) -> None:
         await self._gate.pass_write()
         await self._log.release(claim)

@@ -42,7 +42,7 @@ class Fetched(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Ownership of a partition number in a group, until released or the process dies. Epochs only rise."""
+    """Ownership of a partition number in a group, until released or lost, or the process dies. Epochs only rise."""
 
     group: str
     partition: int
@@ -92,8 +92,18 @@ class Log(Protocol):
     async def claim(self, group: str, partition: int) -> Claim:
         """Makes this process the owner of a partition number; raises `Owned`, naming the owner, while another is."""
 
+    def holds(self, claim: Claim) -> bool:
+        """Whether a claim of this process is in force now, as far as can be told without asking anyone: cheap.
+
+        Once False it stays so. A log that hears nothing of a process for a while gives its claims to others; then what
+        the process would do as the owner is another's to do.
+        """
+
+    def asked_back(self, claim: Claim) -> bool:
+        """Whether another live process should have this claim: end the work on it in good order and release it."""
+
     async def release(self, claim: Claim) -> None:
-        """Ends an ownership in good order."""
+        """Ends an ownership in good order; one that has ended is no error."""
 
     async def commit(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Tells lag tools the low watermark. Tocsin itself never reads it back."""

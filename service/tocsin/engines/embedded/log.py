@@ -215,6 +215,14 @@ class EmbeddedLog:
         self._claimed.add(claim)
         return claim
 
+    def holds(self, claim: Claim) -> bool:
+        """Whether a claim of this instance is in force: it ends by `release` and `close`, never by itself."""
+        return claim in self._claimed
+
+    def asked_back(self, claim: Claim) -> bool:  # noqa: ARG002 - part of the port
+        """Never: a lock says nothing of who waits for it."""
+        return False
+
     async def release(self, claim: Claim) -> None:
         """Ends an ownership in good order; one that has ended is no error."""
         if claim in self._claimed:
