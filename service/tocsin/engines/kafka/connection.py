@@ -88,17 +88,14 @@ def explain(error: BaseException, where: str, arguments: Mapping[str, Any]) -> E
                 f"the region file to what its listener takes, or use another listener ({error})"
             )
         case SaslAuthenticationFailed() | AuthenticationFailedError() | ValueError():
-            who = arguments.get("sasl_plain_username")
-            what = (
-                f"user {who!r}: check log.login.username and the file log.login.password_file names"
-                if who
-                else (
-                    "our AWS identity: does its policy allow kafka-cluster:Connect, and is log.login.aws_region right?"
-                )
-            )
+            if who := arguments.get("sasl_plain_username"):
+                what = f"user {who!r}: check log.login.username, and what the file log.login.password_file holds"
+            else:
+                what = "our AWS identity: does its policy allow kafka-cluster:Connect? Check log.login.aws_region too"
             return Misconfigured(f"the Kafka broker at {where} does not let in {what} ({error})")
+    what = str(error) or type(error).__name__
     return Unavailable(
-        f"no connection to the Kafka broker at {where}: {str(error) or type(error).__name__}. If it runs and can be reached "
+        f"no connection to the Kafka broker at {where}: {what}. If it runs and can be reached "
         "from here, compare its listener's protocol with log.tls and log.login of the region file"
     )
 

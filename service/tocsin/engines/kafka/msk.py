@@ -41,7 +41,7 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
                 try:
                     # The identity may have to be asked for over the network.
                     signed = await asyncio.to_thread(MSKAuthTokenProvider.generate_auth_token, self._aws_region)
-                except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+                except (ValueError, NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
                     raise AuthenticationFailedError(f"this process has no AWS identity: {error}") from error
                 except BotoCoreError as error:
                     raise KafkaConnectionError(f"AWS gave no token: {error}") from error
