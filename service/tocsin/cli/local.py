@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -77,6 +78,8 @@ async def _up(folder: "SetFolder", settings: Settings, screen: "Screen") -> None
     from tocsin.ops.local.control import ControlServer
     from tocsin.ops.local.set import ServerSet
 
+    for client in ("aiokafka", "cassandra"):  # of servers that do not answer yet, the screen tells in our words
+        logging.getLogger(client).setLevel(logging.CRITICAL)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -92,6 +95,7 @@ async def _up(folder: "SetFolder", settings: Settings, screen: "Screen") -> None
                 if starting.done():
                     await starting
                     screen.ready(servers.status)
+                    servers.publish()  # when all is told, since a command that detached waits for this
                 await stopping.wait()
             finally:
                 starting.cancel()

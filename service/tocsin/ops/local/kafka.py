@@ -9,14 +9,14 @@ import asyncio
 import contextlib
 import ssl
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from tocsin.engines.errors import Unavailable
 from tocsin.ops.local.ports import HOST
@@ -204,7 +204,7 @@ async def round_trip(source: str, target: str, topic: str, copy: str, client: Ma
 
 
 @contextlib.asynccontextmanager
-async def _reading(bootstrap: str, topic: str, client: Mapping[str, Any]) -> Any:
+async def _reading(bootstrap: str, topic: str, client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="latest", **client)
     try:
         await reader.start()
@@ -224,16 +224,32 @@ async def make_probe(bootstrap: str, topic: str, client: Mapping[str, Any] | Non
 
 async def make_topics(bootstrap: str, topics: Sequence[NewTopic], client: Mapping[str, Any] | None = None) -> None:
     """Makes the topics where they are missing; raises KafkaError."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **(client or {}))
+    async with _admin(bootstrap, client or {}) as admin:
+        _check((await admin.create_topics(topics)).topic_errors, TopicAlreadyExistsError)
+
+
+async def remove_topics(bootstrap: str, names: Sequence[str]) -> None:
+    """Removes the topics that are there; raises KafkaError."""
+    async with _admin(bootstrap, {}) as admin:
+        _check((await admin.delete_topics(names)).topic_error_codes, UnknownTopicOrPartitionError)
+
+
+@contextlib.asynccontextmanager
+async def _admin(bootstrap: str, client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **client)
     try:
         await admin.start()
-        answer = await admin.create_topics(topics)
-        for name, code, *why in answer.topic_errors:
-            error = for_code(code)
-            if code and error is not TopicAlreadyExistsError:
-                raise error(f"topic {name}: {why[0] if why else error.description}")
+        yield admin
     finally:
         await admin.close()
+
+
+def _check(answers: Iterable[Sequence[Any]], harmless: type[KafkaError]) -> None:
+    """Raises what a broker answered of a topic, but for what is harmless."""
+    for name, code, *why in answers:
+        error = for_code(code)
+        if code and error is not harmless:
+            raise error(f"topic {name}: {why[0] if why else error.description}")
 
 
 FAULTS: Final = (KafkaError, OSError, Unavailable)

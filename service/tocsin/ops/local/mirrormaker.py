@@ -1,11 +1,14 @@
 """One MirrorMaker 2 process: it carries topics from one region's broker to another's, in one direction.
 
 One process for each direction, beside its target, as MirrorMaker's manual advises: each can be killed, paused or cut
-off alone. It reads the source through a network path of its own and writes to the target directly. Nothing of it but
-the copying is switched on: positions are kept in Tocsin's stores, so neither checkpoints nor offset syncs are needed,
-and it then writes nothing to its source.
+off alone. It reads the source through a network path of its own, writes to the target straight, and keeps all of its
+own there, so that nothing but what is copied crosses the path.
 
 It is at least once: after a kill it copies anew what it had copied since its last flush of offsets.
+
+It remembers its configuration, addresses included, in a topic of the target, and a new process begins with what it
+finds there. A set that starts anew has other ports, and the old ones may by now be another set's. So that topic
+(`remembered`) is to be removed before the first start.
 """
 
 from collections.abc import Sequence
@@ -28,6 +31,11 @@ class End(NamedTuple):
 
     alias: str
     bootstrap: str
+
+
+def remembered(source_alias: str) -> str:
+    """The target's topic in which a mirror remembers its configuration."""
+    return f"mm2-configs.{source_alias}.internal"
 
 
 def mirror(
@@ -61,12 +69,14 @@ def _properties(source: End, target: End, topics: Sequence[str]) -> dict[str, ob
         f"{there}.topics": ",".join(topics),
         f"{back}.enabled": "false",
         "replication.factor": 1,
+        "heartbeats.topic.replication.factor": 1,
+        "checkpoints.topic.replication.factor": 1,
+        "offset-syncs.topic.replication.factor": 1,
         f"{target.alias}.offset.storage.replication.factor": 1,
         f"{target.alias}.config.storage.replication.factor": 1,
         f"{target.alias}.status.storage.replication.factor": 1,
+        "offset-syncs.topic.location": "target",
         "emit.heartbeats.enabled": "false",
-        "emit.checkpoints.enabled": "false",
-        "emit.offset-syncs.enabled": "false",
         "sync.topic.acls.enabled": "false",
         "refresh.topics.interval.seconds": REFRESH_EVERY_S,
         "tasks.max": 1,

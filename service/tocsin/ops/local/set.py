@@ -82,10 +82,9 @@ class ServerSet:
         for path in self.paths.values():
             await path.open()
         self._write_regions()
-        self._publish()
+        self.publish()
         await _together([self._start_logs(), *(self.servers[f"cassandra-{one.name}"].start() for one in self._regions)])
         self.state, self.ready_s = READY, round(time.monotonic() - began_s, 3)
-        self._publish()
 
     async def stop(self) -> None:
         """Ends everything in good order, mirrors first; by force what takes too long."""
@@ -183,7 +182,8 @@ class ServerSet:
             ],
         }
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
+        """Writes set.json."""
         summary = self._summary() | {"servers": [*self.servers], "paths": [*self.paths]}
         self.folder.publish(summary)
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from aiokafka.admin import NewTopic
 
-from tocsin.ops.local.kafka import make_topics
-from tocsin.ops.local.mirrormaker import PROBE
+from tocsin.ops.local.kafka import make_topics, remove_topics
+from tocsin.ops.local.mirrormaker import PROBE, remembered
 from tocsin.topology import LEDGER, REQUESTS, Peer, Region
 
 MIRRORED: Final = (REQUESTS, LEDGER)
@@ -17,7 +17,8 @@ MIRRORED: Final = (REQUESTS, LEDGER)
 
 
 async def make(bootstrap: str, region: Region) -> None:
-    """Makes a region's topics where they are missing; raises KafkaError."""
+    """Makes a region's topics where they are missing, and has its mirrors forget addresses; raises KafkaError."""
+    await remove_topics(bootstrap, [remembered(alias(peer)) for peer in region.peers])
     await make_topics(bootstrap, list(_topics(region)))
 
 
