@@ -2,8 +2,8 @@
 
 A scenario's expectation is written per region as the verdicts on its request in order, repeats merged; a `?` marks
 one that may be skipped, because it depends on who hears whom first, or, in an outage, on whether the request was taken
-in hand before the store was found silent. No verdict (`-`) means that the region simply stored it. Faults go through
-the fault switch; processes that are to be killed are killed.
+in hand before the store was found silent. No verdict (`-`) means that the region simply stored it. Faults of stores go
+through the fault switch; mirrors are cut where they read, and processes that are to be killed are killed.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -60,7 +60,7 @@ async def refused_here_stored_there(stage: Stage) -> None:
     await stage.ready(A, "querier")
     await stage.not_ready(B, "querier")
     await stage.ready(B, "intake")
-    stage.heal()
+    await stage.heal()
     await stage.until(b="DONE")
     await stage.ready(B, "querier")
 
@@ -72,7 +72,7 @@ async def store_outage_one(stage: Stage) -> None:
     await stage.send(A, first=True)
     await stage.not_ready(B, "querier")
     await stage.pause_past_grace()
-    stage.heal()
+    await stage.heal()
     await stage.stored()
     await stage.ready(B, "querier")
 
@@ -85,7 +85,7 @@ async def store_outage_both(stage: Stage) -> None:
     await stage.send(B, first=True)
     await stage.pause_past_grace()
     await stage.ready(A, "intake")
-    stage.heal()
+    await stage.heal()
     await stage.stored()
 
 
@@ -95,7 +95,7 @@ async def some_keys_time_out_here(stage: Stage) -> None:
     stage.time_out(B)
     await stage.send(A)
     await stage.until(b="HALT")
-    stage.heal()
+    await stage.heal()
     await stage.until(b="DONE")
 
 
@@ -107,21 +107,21 @@ async def some_keys_time_out_everywhere(stage: Stage) -> None:
     await stage.send(A)
     await stage.until(a="SET_ASIDE", b="SET_ASIDE")
     await stage.neighbours_stored()
-    stage.heal()
+    await stage.heal()
     await stage.until(a="DONE", b="DONE")
 
 
 @scenario("mirror-cut-one-way", a="WAIT? SET_ASIDE HALT DONE", b="-")
 async def mirror_cut_one_way(stage: Stage) -> None:
     """Region b hears nothing of a, and a refuses a request; after the heal b stores it."""
-    stage.fault(Rule(id="cut", region=B, port="mirror", kind=Fault.CUT, peer=A))
+    await stage.cut_mirror(A, B)
     await stage.pause_past_hearing()
     stage.refuse(A)
     await stage.send(A)
     await stage.until(a="SET_ASIDE")
-    stage.heal("cut")
+    await stage.heal_mirror(A, B)
     await stage.until(a="HALT")
-    stage.heal()
+    await stage.heal()
     await stage.until(a="DONE")
 
 
@@ -143,7 +143,7 @@ async def would_halt_on_each_other(stage: Stage) -> None:
         await stage.send(region, of=region)
     await stage.until(a="SET_ASIDE", b="HALT")
     await stage.ready(A, "querier")
-    stage.heal()
+    await stage.heal()
     await stage.until(a="DONE", b="DONE")
 
 
@@ -152,11 +152,11 @@ async def region_lost(stage: Stage) -> None:
     """Region b is lost while a bad request is in hand, and comes back."""
     for region in (A, B):
         stage.refuse(region)
-    stage.fault(Rule(id="gone", region=A, port="mirror", kind=Fault.CUT, peer=B))
+    await stage.cut_mirror(B, A)
     await stage.kill_region(B)
     await stage.send(A)
     await stage.until(a="SET_ASIDE")
-    stage.heal("gone")
+    await stage.heal_mirror(B, A)
     await stage.start_region(B)
     await stage.until(a="QUARANTINE", b="QUARANTINE")
 

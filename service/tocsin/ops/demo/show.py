@@ -14,6 +14,7 @@ from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import FaultSwitch
 from tocsin.engines.opening import open_store
 from tocsin.engines.store import Store
+from tocsin.ops.demo.mirrors import EmbeddedMirrors
 from tocsin.ops.demo.player import Player, built_in_events, open_player, read_events
 from tocsin.ops.demo.scenarios import SCENARIOS, Scenario
 from tocsin.ops.demo.stage import Deviation, Stage, matches
@@ -120,9 +121,9 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
             for scenario in SCENARIOS:
                 audience.scene(scenario)
                 limits = topology.regions[0].limits
-                stage = Stage(scenario.name, local, player, stores, switch, limits)
+                stage = Stage(scenario.name, local, player, stores, switch, EmbeddedMirrors(switch), limits)
                 outcomes.append(await _act(scenario, stage))
-                switch.clear_all()
+                await stage.heal()
                 audience.scene_ended(outcomes[-1])
         audience.say("healed; waiting for quiet")
         await _quiet(stores, len(player.accepted))

@@ -17,6 +17,7 @@ from tocsin.core.limits import Limits
 from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch, Rule
 from tocsin.engines.store import Store
+from tocsin.ops.demo.mirrors import Mirrors
 from tocsin.ops.demo.player import LANES, Accepted, Event, Player
 from tocsin.ops.supervisor import LocalSet
 
@@ -43,6 +44,7 @@ class Stage:
         player: Player,
         stores: Mapping[str, Store],
         switch: FaultSwitch,
+        mirrors: Mirrors,
         limits: Limits,
     ) -> None:
         self.name = name
@@ -52,6 +54,7 @@ class Stage:
         self._player = player
         self._stores = stores
         self._switch = switch
+        self._mirrors = mirrors
         self._limits = limits
         self._neighbours: list[Accepted] = []
 
@@ -78,12 +81,18 @@ class Stage:
         key = self._dedup_key("")
         self.fault(Rule(id=f"crash-{region}", region=region, port="store", kind=Fault.CRASH, op="write", dedup_key=key))
 
-    def heal(self, rule: str | None = None) -> None:
-        """Ends one fault, or all."""
-        if rule is None:
-            self._switch.clear_all()
-        else:
-            self._switch.clear(rule)
+    async def cut_mirror(self, source: str, target: str) -> None:
+        """Nothing that enters at `source` reaches `target` any more."""
+        await self._mirrors.cut(source, target)
+
+    async def heal_mirror(self, source: str, target: str) -> None:
+        """Ends that cut, and no other fault."""
+        await self._mirrors.heal(source, target)
+
+    async def heal(self) -> None:
+        """Ends all faults."""
+        self._switch.clear_all()
+        await self._mirrors.heal_all()
 
     async def send(self, region: str, *, of: str = "", first: bool = False) -> None:
         """Sends the scenario's request to a region, among good neighbours of every service, or before them."""
