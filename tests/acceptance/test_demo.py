@@ -91,6 +91,21 @@ def test_all_real_alerts_are_accepted_and_stored_in_both_regions_without_a_diffe
         assert region["set_aside"] == region["held"] == 0
 
 
+def test_its_history_is_valid_and_a_request_struck_from_a_read_is_named(stage: Path, result: dict[str, Any]) -> None:
+    assert (result["history"]["verdict"], result["history"]["anomalies"]) == ("valid", {})
+    assert result["history"]["calls"]["get"]["ok"] > 0
+    path = stage / "build" / "demo" / "history.jsonl"
+    judged = json.loads(tocsin(stage, "history", "check", "--json", str(path)).stdout)
+    assert (judged["verdict"], judged["acknowledged"]) == ("valid", result["accepted"])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    struck = next(line for line in reversed(lines) if line.get("entries"))["entries"].pop()
+    changed = path.with_name("changed.jsonl")
+    changed.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = tocsin(stage, "history", "check", str(changed))
+    assert told.returncode == 1
+    assert f"skipped: {struck[0]} in b" in told.stdout or f"lost: {struck[0]} in b" in told.stdout
+
+
 def test_every_scenario_ended_as_the_table_says(result: dict[str, Any]) -> None:
     assert len(result["scenarios"]) == 11
     for scenario in result["scenarios"]:

@@ -93,6 +93,10 @@ class Screen:
         agreed = "both regions agree" if result.differences == 0 else f"{result.differences} DIFFERENCES"
         good = sum(outcome.ok for outcome in result.scenarios)
         self.say(f"{result.played} events played in were accepted, {result.refused} refused")
+        calls = result.history["calls"]
+        reads = sum(calls["get"].values())
+        doubtful = calls["send"]["info"]
+        self.say(f"history {result.history['verdict']}: {reads} reads under way, {doubtful} sends whose end is unknown")
         self.say(f"{agreed}; {good} of {len(result.scenarios)} scenarios as expected; {result.seconds} s; see {RESULT}")
 
 

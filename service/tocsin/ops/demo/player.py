@@ -1,5 +1,7 @@
 """The player: sends events to the regions' intakes as PagerDuty's clients do, and knows what was accepted.
 
+Each try is an operation of the demo's history: what ends in a 503 or a broken connection has an end that nobody knows.
+
 Events of one alert key go one after the other, because a resolve that overtakes its trigger is another story;
 different keys go side by side, at both regions. A 503 or a broken connection is no answer: the event is sent again,
 within bounds, under the same dedup key, so what was recorded twice is one incident. Who is told that he sends too much
@@ -17,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import httpx2
 
 from tocsin.config import ConfigError, Problem
+from tocsin.ops.history import Call, Recorder
 
 LANES: Final = 16
 """Events on their way at one time."""
@@ -38,10 +41,11 @@ class Accepted(NamedTuple):
 class Player:
     """Sends events; counts what was accepted."""
 
-    def __init__(self, client: httpx2.AsyncClient, intakes: dict[str, str]) -> None:
+    def __init__(self, client: httpx2.AsyncClient, intakes: dict[str, str], recorder: Recorder) -> None:
         """`intakes`: region to the address of its intake."""
         self._client = client
         self._intakes = intakes
+        self._recorder = recorder
         self.accepted: list[Accepted] = []
         self.refused: list[tuple[Event, str]] = []
 
@@ -51,19 +55,28 @@ class Player:
         Raises TimeoutError when no answer came within the bounds.
         """
         for _ in range(ATTEMPTS_MAX):
+            op = self._recorder.invoke(Call.SEND, "player", region)
             try:
                 answer = await self._client.post(f"{self._intakes[region]}/v2/enqueue", json=event)
-            except httpx2.TransportError:
+            except httpx2.TransportError as error:
+                self._recorder.info(op, f"{type(error).__name__}: {error}")
                 await asyncio.sleep(RETRY_S)
                 continue
             if answer.status_code == ACCEPTED:
                 accepted = Accepted(answer.json()["request"], region)
+                self._recorder.ok(op, request=accepted.request)
                 self.accepted.append(accepted)
                 return accepted
-            if answer.status_code not in (TOO_MANY, UNAVAILABLE):
-                self.refused.append((event, f"{answer.status_code} {answer.text[:300]}"))
+            why = f"{answer.status_code} {answer.text[:300]}"
+            if answer.status_code == UNAVAILABLE:
+                self._recorder.info(op, why)
+                await asyncio.sleep(RETRY_S)
+                continue
+            self._recorder.fail(op, why)
+            if answer.status_code != TOO_MANY:
+                self.refused.append((event, why))
                 return None
-            await asyncio.sleep(RETRY_S if answer.status_code == UNAVAILABLE else float(answer.headers["Retry-After"]))
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
         message = f"intake of region {region} at {self._intakes[region]} did not answer {ATTEMPTS_MAX} times"
         raise TimeoutError(message)
 
@@ -84,10 +97,10 @@ class Player:
 
 
 @asynccontextmanager
-async def open_player(intakes: dict[str, str], ca_file: Path | None) -> AsyncIterator[Player]:
-    """A player with a pool of connections; `ca_file` is what the regions' certificates are checked by."""
+async def open_client(ca_file: Path | None) -> AsyncIterator[httpx2.AsyncClient]:
+    """A pool of connections; `ca_file` is what the regions' certificates are checked by."""
     async with httpx2.AsyncClient(timeout=10.0, verify=ssl.create_default_context(cafile=ca_file)) as client:
-        yield Player(client, intakes)
+        yield client
 
 
 def read_events(path: Path, routing_key: str) -> list[Event]:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from tocsin.core.kept import Stage as KeptStage
 from tocsin.core.verdict import TABLE
@@ -15,13 +16,16 @@ from tocsin.engines.faults import FaultSwitch
 from tocsin.engines.opening import open_store
 from tocsin.engines.store import Store
 from tocsin.ops.demo.mirrors import EmbeddedMirrors
-from tocsin.ops.demo.player import Player, built_in_events, open_player, read_events
+from tocsin.ops.demo.player import Player, built_in_events, open_client, read_events
 from tocsin.ops.demo.scenarios import SCENARIOS, Scenario
 from tocsin.ops.demo.stage import Deviation, Stage, matches
+from tocsin.ops.demo.witness import witness
+from tocsin.ops.history import Recorder, Verdict, check_file, scan
 from tocsin.ops.supervisor import LocalSet
 from tocsin.ops.verify import Report, verify
 from tocsin.settings import Settings
 
+HISTORY: Final = "history.jsonl"
 QUIET_S_MAX: Final = 60.0
 WHY: Final = {row.name: row.why for row in TABLE}
 DEMO_SERVICE: Final = "demo"
@@ -85,11 +89,14 @@ class Result:
     differences: int
     regions: dict[str, dict[str, int]]
     scenarios: list[Outcome]
+    history: dict[str, Any]
+    """The verdict on what clients were told and could read, its anomalies by kind, and the file."""
 
     @property
     def ok(self) -> bool:
         """Whether everything came as it should."""
-        return self.differences == 0 and self.refused == 0 and all(outcome.ok for outcome in self.scenarios)
+        told = self.refused == 0 and self.history["verdict"] == Verdict.VALID
+        return told and self.differences == 0 and all(outcome.ok for outcome in self.scenarios)
 
     def write(self, path: Path) -> None:
         """Writes the result as JSON."""
@@ -109,26 +116,31 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
         region.name: open_store(region, region.serving_stack, past_the_switch, read_only=True)
         for region in topology.regions
     }
+    history = settings.path(Path(HISTORY))
     try:
         if settings.faults_file is None:
             raise AssertionError  # the command sets it
         switch = FaultSwitch(settings.path(settings.faults_file))
         ca_file = settings.ca_file(topology.regions[0])  # both have the authority of this data directory
-        async with open_player({name: local.intake_url(name) for name in topology.names}, ca_file) as player:
-            await _play_in(local, player, audience, events, topology.names)
-            played = len(player.accepted)
-            outcomes = []
-            for scenario in SCENARIOS:
-                audience.scene(scenario)
-                limits = topology.regions[0].limits
-                stage = Stage(scenario.name, local, player, stores, switch, EmbeddedMirrors(switch), limits)
-                outcomes.append(await _act(scenario, stage))
-                await stage.heal()
-                audience.scene_ended(outcomes[-1])
-        audience.say("healed; waiting for quiet")
-        await _quiet(stores, len(player.accepted))
-        audience.say("verifying: every row of both regions, field by field")
-        report = await verify(stores, partitions=topology.regions[0].partitions, everything=True)
+        with Recorder.open(history, topology.names, "tocsin demo") as recorder:
+            async with _company(local, recorder, topology.names, ca_file) as player:
+                await _play_in(local, player, audience, events, topology.names)
+                played = len(player.accepted)
+                outcomes = []
+                for scenario in SCENARIOS:
+                    audience.scene(scenario)
+                    limits = topology.regions[0].limits
+                    stage = Stage(scenario.name, local, player, stores, switch, EmbeddedMirrors(switch), limits)
+                    outcomes.append(await _act(scenario, stage))
+                    await stage.heal()
+                    audience.scene_ended(outcomes[-1])
+                audience.say("healed; waiting for quiet")
+                await _quiet(stores, len(player.accepted))
+            audience.say("verifying: every row of both regions, field by field; and what clients were told")
+            partitions = topology.regions[0].partitions
+            report = await verify(stores, partitions=partitions, everything=True)
+            for name, store in stores.items():
+                await scan(recorder, "auditor", name, store, partitions=partitions, regions=topology.names, final=True)
         result = Result(
             engine="embedded",
             store="sqlite",
@@ -139,12 +151,42 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
             differences=len(report.differences),
             regions={name: await _counts(store) for name, store in stores.items()},
             scenarios=outcomes,
+            history=_judged(history),
         )
         return result, report
     finally:
         await local.stop()
         for store in stores.values():
             await store.close()
+
+
+@asynccontextmanager
+async def _company(
+    local: LocalSet, recorder: Recorder, regions: Iterable[str], ca_file: Path | None
+) -> AsyncIterator[Player]:
+    """Who plays, and a witness of each region for as long as it lasts."""
+    async with open_client(ca_file) as client:
+        player = Player(client, {region: local.intake_url(region) for region in regions}, recorder)
+        witnesses = [asyncio.create_task(witness(local, player, client, recorder, region)) for region in regions]
+        try:
+            yield player
+        finally:
+            for task in witnesses:
+                task.cancel()
+            for ended in await asyncio.gather(*witnesses, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    raise ended
+
+
+def _judged(path: Path) -> dict[str, Any]:
+    report = check_file(path)
+    return {
+        "verdict": report.verdict,
+        "anomalies": {kind: count for kind, count in report.counts.items() if count},
+        "unknown_because": report.unknown_because,
+        "calls": report.calls,
+        "file": str(path),
+    }
 
 
 async def _play_in(
