@@ -39,6 +39,7 @@ UNBINDABLE: Final = (TypeError, ValueError, OverflowError, struct.error)
 """What the driver raises, before it sends anything, for a value that a statement's column cannot take."""
 _SAID_MAX: Final = 500
 """Of what the driver says so many characters are told: it lists every node that it tried."""
+_CQL_MAX: Final = 80
 
 
 class Row(NamedTuple):
@@ -109,14 +110,22 @@ def told(error: BaseException) -> EngineError:
         return error
     row = _row(error)
     raised, meaning = (row.raised, row.meaning) if row else (Unavailable, "the driver failed in a way unknown to us")
-    found = raised(f"{meaning[0].upper()}{meaning[1:]}. It said: {_said(error)}")
-    found.__cause__ = error
+    return _chained(raised, meaning, error)
+
+
+def unpreparable(error: BaseException) -> EngineError:
+    """As `told`, of a statement that has no values yet: what is wrong with it is never a request's fault."""
+    found = told(error)
+    if isinstance(found, Refused):
+        return _chained(
+            Misconfigured, "Cassandra does not take a statement of this version: is the flavor right?", error
+        )
     return found
 
 
 def unbindable(error: Exception, cql: str) -> Refused:
     """What is raised for values that the driver could not bind to a statement (`UNBINDABLE`)."""
-    refused = Refused(f"Cassandra cannot take a value: {_said(error)} (in: {' '.join(cql.split())[:80]})")
+    refused = Refused(f"Cassandra cannot take a value: {_said(error)} (in: {' '.join(cql.split())[:_CQL_MAX]})")
     refused.__cause__ = error
     return refused
 
@@ -125,6 +134,13 @@ def failure(error: BaseException) -> Failure:
     """The outcome for one entry: REJECTED when the store refused its values, UNAVAILABLE else."""
     found = told(error)
     return Failure(Kind.REJECTED if isinstance(found, Refused) else Kind.UNAVAILABLE, str(found))
+
+
+def _chained(raised: type[EngineError], meaning: str, error: BaseException) -> EngineError:
+    end = "" if meaning.endswith("?") else "."
+    found = raised(f"{meaning}{end} It said: {_said(error)}")
+    found.__cause__ = error
+    return found
 
 
 def _row(error: BaseException) -> Row | None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 Row = tuple[Any, ...]
 """A row's columns, in the order in which the statement names them."""
+EMPTY_LOOK_S: Final = 0.01
 ROOM: Final = 64
 """Who waits for room is woken for so many places at once."""
 
@@ -92,6 +93,11 @@ class Flight:
                 return
             call.done = self._loop.create_future()
         await call.done
+
+    async def empty(self) -> None:
+        """Returns when nothing is in flight: at the latest when the last request's time is over."""
+        while self.used:  # noqa: ASYNC110 - counted down in the driver's thread, where no Event may be set
+            await asyncio.sleep(EMPTY_LOOK_S)
 
     def _look(self) -> None:
         """In the event loop: tells all that there is by now."""

@@ -202,7 +202,7 @@ def await_active(session: Session, keyspace: str, table: str | None) -> None:
     while (row := session.execute(query, names).one()) is None or row[0] != done:
         if time.monotonic() > deadline:
             raise Unavailable(
-                f"Amazon Keyspaces has not made {table or keyspace} in {ACTIVE_S:g} s: look at it in the console of AWS, "
+                f"Amazon Keyspaces has not made {table or keyspace} in {ACTIVE_S:g} s: look at it in AWS's console, "
                 "and run this again"
             )
         time.sleep(ACTIVE_LOOK_S)

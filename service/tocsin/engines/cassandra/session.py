@@ -23,7 +23,7 @@ from cassandra.query import Statement as DriverStatement
 from cassandra.timestamps import MonotonicTimestampGenerator
 
 from tocsin.engines.cassandra.connection import connect
-from tocsin.engines.cassandra.failures import UNBINDABLE, told, unbindable
+from tocsin.engines.cassandra.failures import UNBINDABLE, told, unbindable, unpreparable
 from tocsin.engines.cassandra.flight import Call, Flight, Row
 from tocsin.engines.cassandra.migrations import require_current
 from tocsin.engines.errors import EngineError, Unavailable
@@ -134,6 +134,7 @@ class Session:
             if not self._flight.has_room():
                 await self._flight.room()
             try:
+                self._refuse_closed()
                 statement = self._bound_batch(batch)
             except EngineError as error:
                 call.errors[index] = error
@@ -146,11 +147,12 @@ class Session:
         return {index: told(error) for index, error in call.errors.items()}
 
     async def close(self) -> None:
-        """Ends all connections; whoever waits for an answer is told. Closing again does nothing."""
+        """Sends nothing more, waits for the answers that are under way, ends all connections. Again, does nothing."""
         self._closed = True
         opening, self._opening = self._opening, None
         if opening is not None:
             await asyncio.wait([opening])
+        await self._flight.empty()
         driver, self._driver = self._driver, None
         if driver is not None:
             await asyncio.to_thread(driver.cluster.shutdown)
@@ -158,10 +160,9 @@ class Session:
     # Opening -----------------------------------------------------------------------------------------------------
 
     async def _connected(self) -> DriverSession:
+        self._refuse_closed()
         if self._driver is not None:
             return self._driver
-        if self._closed:
-            raise Unavailable("this session with Cassandra was closed by its process: open it anew")
         loop = asyncio.get_running_loop()
         if self._opening is None or (self._opening.done() and loop.time() >= self._open_again_at):
             self._opening = asyncio.create_task(self._open())
@@ -172,6 +173,10 @@ class Session:
         except TimeoutError as error:
             where = ", ".join(self.stack.contact_points)
             raise Unavailable(f"the connection to Cassandra at {where} is not there yet: is it up?") from error
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise Unavailable("this session with Cassandra was closed by its process: open it anew")
 
     async def _open(self) -> DriverSession:
         try:
@@ -200,7 +205,7 @@ class Session:
         try:
             prepared = await asyncio.to_thread(driver.prepare, cql)
         except Exception as error:
-            raise told(error) from error
+            raise unpreparable(error) from error
         finally:
             del self._preparing[cql]
         prepared.is_idempotent = _CONDITION.search(cql) is None
@@ -226,6 +231,7 @@ class Session:
         while True:
             if not self._flight.has_room():
                 await self._flight.room()
+            self._refuse_closed()
             call = Call(1)
             future = self._send(driver, statement, call, timestamp=timestamp, state=state)
             await self._flight.landed(call)
@@ -288,6 +294,8 @@ class _WriteTimes:
 
 
 def _bound(prepared: PreparedStatement, values: Sequence[Any], cql: str) -> DriverStatement:
+    if len(values) != len(prepared.column_metadata):  # the driver would leave out those that lack
+        raise ValueError(f"{len(values)} values for the {len(prepared.column_metadata)} of: {cql}")
     try:
         return prepared.bind(values)
     except UNBINDABLE as error:
