@@ -47,6 +47,7 @@ class Writer:
         self._store = store
         self._version = epoch << 32
         self._foldings: OrderedDict[Parent, Folding] = OrderedDict()
+        self._marked: set[Parent] = set()
         self.collisions = 0
         """Entries seen whose id another one of their parent has; anew when a parent is read from the store again."""
         self._fold_lock = asyncio.Lock()
@@ -68,7 +69,11 @@ class Writer:
         return failures
 
     async def refold(self, parent: Parent) -> None:
-        """Folds a parent anew from the store, after a mark on one of its entries; raises `EngineError`."""
+        """Folds a parent anew from the store, after a mark on one of its entries; raises `EngineError`.
+
+        From then on it always is: whether an entry that comes now, or again, is marked, only the store knows.
+        """
+        self._marked.add(parent)
         async with self._fold_lock:
             self._foldings.pop(parent, None)
             for error in (await self._fold_anew([parent])).values():
@@ -119,7 +124,7 @@ class Writer:
     def _apply(self, entry: Entry) -> bool:
         """Whether the entry could be folded on top of what is in memory."""
         folding = self._foldings.get(entry.key.parent)
-        if folding is None or not folding.apply(entry):
+        if folding is None or entry.key.parent in self._marked or not folding.apply(entry):
             self._foldings.pop(entry.key.parent, None)
             return False
         self._foldings.move_to_end(entry.key.parent)

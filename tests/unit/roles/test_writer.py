@@ -261,6 +261,18 @@ async def test_a_mark_is_folded_out_and_a_lifted_one_in_again(store: EmbeddedSto
     assert await store.incidents_of(parent) == expected([*requests, more])
 
 
+@pytest.mark.parametrize("is_there", [True, False], ids=["again", "for the first time"])
+async def test_an_entry_that_is_marked_and_written_after_that_stays_out_of_the_fold(
+    store: EmbeddedStore, writer: Writer, *, is_there: bool
+) -> None:
+    first, dropped = request(), request(action="resolve")
+    assert await writer.write([first, dropped] if is_there else [first]) == {}
+    await store.mark(dropped.key, 1, dropped=True)
+    await writer.refold(first.key.parent)
+    assert await writer.write([dropped]) == {}
+    assert await store.incidents_of(first.key.parent) == expected([first])
+
+
 async def test_a_refold_that_cannot_be_put_is_an_error_and_forgets_what_is_in_memory(
     unfoldable: UnfoldableStore,
 ) -> None:
