@@ -22,11 +22,11 @@ IDS = [0, 2**63 - 1, 2**63, 2**64 - 1]
 
 
 def in_order(entries: list[Entry]) -> list[Entry]:
-    return sorted(entries, key=lambda one: (one.key.parent.encode(), one.key.id, one.key.digest))
+    return sorted(entries, key=lambda one: (one.key.parent.place, one.key.id, one.key.digest))
 
 
 @pytest.mark.parametrize("limit", [1, 2, 1_000])
-async def test_a_scan_of_entries_is_complete_and_in_order_of_parent_bytes_id_and_digest(
+async def test_a_scan_of_entries_is_complete_and_in_order_of_the_parents_place_id_and_digest(
     store: Store, limit: int
 ) -> None:
     entries = [entry(key(id, parent=parent, content=c)) for parent in PARENTS for id in IDS for c in (b"x", b"y")]
@@ -44,10 +44,10 @@ async def test_a_scan_of_entries_is_complete_and_in_order_of_parent_bytes_id_and
 
 
 @pytest.mark.parametrize("limit", [1, 2, 1_000])
-async def test_a_scan_of_incidents_is_complete_and_in_order_of_parent_bytes(store: Store, limit: int) -> None:
+async def test_a_scan_of_incidents_is_complete_and_in_order_of_the_parents_places(store: Store, limit: int) -> None:
     expected = [
         (parent, [incident(key(id, parent=parent), created_us=n) for n, id in enumerate(IDS)])
-        for parent in sorted(PARENTS, key=Parent.encode)
+        for parent in sorted(PARENTS, key=lambda parent: parent.place)
     ]
     for parent, incidents in reversed(expected):
         await store.put_incidents(parent, incidents, 1)

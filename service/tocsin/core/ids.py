@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 
 DIGEST_BYTES: Final = 16
 SECONDS_MAX: Final = 0xFFFF_FFFF
+SHARDS: Final = 256
+"""Shards of parents: the unit in which stores lay out and scan what they hold. Fixed for the life of all stores."""
 SECONDS_REMEMBERED: Final = 4
 """Seconds of which a `Minter` knows what it gave out."""
 _ID = re.compile(r"0x[0-9a-f]{16}\Z")
@@ -42,6 +44,15 @@ class Parent(NamedTuple):
             message = "not a parent: expected service NUL dedup_key in UTF-8"
             raise ValueError(message)
         return cls(service, dedup_key)
+
+    @property
+    def place(self) -> bytes:
+        """Where a scan of a store meets this parent: its shard as one byte, then its own bytes.
+
+        A shard holds the parents of a partition number or of some: where the count of partitions divides `SHARDS`,
+        what one partition's message set touches is few shards.
+        """
+        return bytes((partition_of(self, SHARDS),)) + self.encode()
 
     def __str__(self) -> str:
         return f"{self.service}/{self.dedup_key}"

@@ -153,10 +153,10 @@ class Store(Protocol):
     # Comparison --------------------------------------------------------------------------------------------------
 
     async def scan_entries(self, after: RequestKey | None, limit: int) -> list[Entry]:
-        """Entries (marked ones included) in order of (parent's bytes, id, digest), from above `after` or the start."""
+        """Entries (marked ones included) in order of (parent's place, id, digest), from above `after` or the start."""
 
     async def scan_incidents(self, after: Parent | None, limit: int) -> list[tuple[Parent, list[Incident]]]:
-        """The folded incidents of the next `limit` parents that have any, in order of the parents' bytes."""
+        """The folded incidents of the next `limit` parents that have any, in order of the parents' places."""
 
     async def scan_marks(self) -> list[tuple[RequestKey, int, bool]]:
         """All marks: (key, number, dropped)."""

@@ -218,7 +218,7 @@ class _Verification:
             parents = [parent for parent in heads if parent is not None]
             if not parents:
                 break
-            await self._step(min(parents, key=Parent.encode), scans)
+            await self._step(min(parents, key=lambda parent: parent.place), scans)
         for region, (entries, incidents) in scans.items():
             if entries.damage is not None:
                 self._report.unread[region] = entries.damage

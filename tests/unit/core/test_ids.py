@@ -72,6 +72,12 @@ def test_a_parent_survives_the_way_through_a_record(parent: Parent) -> None:
     assert Parent.decode(parent.encode()) == parent
 
 
+@given(PARENTS, st.sampled_from([1, 2, 16, 64, 256]))
+def test_the_shards_of_one_partition_are_no_other_partitions(parent: Parent, partitions: int) -> None:
+    assert parent.place[0] % partitions == partition_of(parent, partitions)
+    assert parent.place[1:] == parent.encode()
+
+
 @given(st.binary())
 def test_bytes_that_are_no_parent_raise_value_error_only(raw: bytes) -> None:
     try:

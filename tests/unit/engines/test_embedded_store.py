@@ -129,7 +129,7 @@ async def test_a_file_of_a_newer_format_is_named_with_both_versions_and_left_alo
     before = path.read_bytes()
     store = EmbeddedStore(path)
 
-    with pytest.raises(Misconfigured, match=r"outcomes\.db is a Tocsin outcome store of format 9.* up to 2.*later one"):
+    with pytest.raises(Misconfigured, match=r"outcomes\.db is a Tocsin outcome store of format 9.* up to 3.*later one"):
         await store.identity()
     failures = await store.write([entry(key(2))])
 
@@ -150,13 +150,16 @@ async def test_a_file_of_an_older_format_is_brought_up_to_date_with_all_that_it_
         for name in ("entries_by_time", "incidents_by_number", "incidents_by_end", "incidents_by_urgency"):
             connection.execute(f"DROP INDEX {name}")
         connection.execute("ALTER TABLE incidents DROP COLUMN resolved_us")
+        for name in ("entries", "marks", "journal", "folds", "incidents", "kept"):  # and format 3
+            connection.execute(f"UPDATE {name} SET parent = substr(parent, 2)")
         connection.execute("PRAGMA user_version=1")
     connection.close()
 
     store = EmbeddedStore(path)
     by_end = IncidentFilter(sort=(Sort(SortBy.RESOLVED, descending=True),))
     assert await store.find_incidents(by_end) == [ended, open_]
-    assert entry(key(1)) in await store.list_entries(EntryFilter())
+    assert entry(key(1)) in await store.list_entries(EntryFilter(services=(PARENT.service,)))
+    assert await store.entry(key(1)) == entry(key(1))
     await store.close()
 
     assert layout(path) == as_new

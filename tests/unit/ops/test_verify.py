@@ -161,7 +161,7 @@ async def test_an_incident_without_its_entries_and_entries_without_their_inciden
 ) -> None:
     await filled(stores)
     tamper(paths["a"], "DELETE FROM incidents WHERE digest = ?", FILL[0].key.digest)
-    tamper(paths["b"], "DELETE FROM entries WHERE parent = ?", FILL[1].key.parent.encode())
+    tamper(paths["b"], "DELETE FROM entries WHERE parent = ?", FILL[1].key.parent.place)
     found = named(await compare(stores))
     assert ("a", "incident", FILL[0].key.printed, "row") in found
     assert ("b", "incident", FILL[1].key.printed, "row") in found

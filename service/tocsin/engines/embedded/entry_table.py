@@ -106,7 +106,7 @@ def by_id(connection: sqlite3.Connection, temporal_id: int) -> list[Entry]:
 def by_parents(connection: sqlite3.Connection, parents: Sequence[Parent]) -> dict[Parent, list[Entry]]:
     """The entries of each parent in fold order, the dropped ones left out."""
     found: dict[Parent, list[Entry]] = {parent: [] for parent in parents}
-    wanted = [parent.encode() for parent in found]
+    wanted = [parent.place for parent in found]
     for start in range(0, len(wanted), PARENTS_A_QUERY):
         some = wanted[start : start + PARENTS_A_QUERY]
         query = f"""
@@ -138,11 +138,11 @@ def count(connection: sqlite3.Connection, where: EntryFilter) -> int:
 def _matching(where: EntryFilter) -> tuple[str, list[object]]:
     conditions, values = ["dropped IS NOT TRUE"], list[object]()
     if where.services:
-        # Of a parent's bytes the service is what stands before the NUL.
-        service = "(entries.parent >= ? AND entries.parent < ?)"
-        conditions.append(f"({' OR '.join([service] * len(where.services))})")
+        # Of a parent's place the service is what stands between the shard and the NUL.
+        conditions.append(f"({' OR '.join(['substr(entries.parent, 2, ?) = ?'] * len(where.services))})")
         for name in where.services:
-            values += [name.encode() + b"\x00", name.encode() + b"\x01"]
+            prefix = name.encode() + b"\x00"
+            values += [len(prefix), prefix]
     if where.actions:
         conditions.append(f"action IN ({places(len(where.actions))})")
         values += where.actions
@@ -184,7 +184,7 @@ def marks(connection: sqlite3.Connection) -> list[tuple[RequestKey, int, bool]]:
 
 def _row_of(entry: Entry) -> Row:
     (parent, temporal_id, digest), received_us, region, schema, action, body = entry
-    return parent.encode(), temporal_id.to_bytes(8, "big"), digest, received_us, region, schema, action, body
+    return parent.place, temporal_id.to_bytes(8, "big"), digest, received_us, region, schema, action, body
 
 
 def _entry_of(row: Row) -> Entry:

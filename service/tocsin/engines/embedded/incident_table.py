@@ -19,7 +19,7 @@ _decoder = msgspec.msgpack.Decoder(Incident)
 def replace(connection: sqlite3.Connection, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
     """Replaces the incidents of a parent when the version is above the one there."""
     if _is_newer(connection, parent, version):
-        connection.execute("DELETE FROM incidents WHERE parent = ?", (parent.encode(),))
+        connection.execute("DELETE FROM incidents WHERE parent = ?", (parent.place,))
         _insert(connection, incidents)
 
 
@@ -36,7 +36,7 @@ def _is_newer(connection: sqlite3.Connection, parent: Parent, version: int) -> b
     statement = """
         INSERT INTO folds (parent, version) VALUES (?, ?)
         ON CONFLICT (parent) DO UPDATE SET version = excluded.version WHERE excluded.version > folds.version"""
-    return connection.execute(statement, (parent.encode(), version)).rowcount == 1
+    return connection.execute(statement, (parent.place, version)).rowcount == 1
 
 
 def _insert(connection: sqlite3.Connection, incidents: Sequence[Incident]) -> None:
@@ -54,7 +54,7 @@ def _insert(connection: sqlite3.Connection, incidents: Sequence[Incident]) -> No
 def of_parent(connection: sqlite3.Connection, parent: Parent) -> list[Incident]:
     """The incidents of a parent, oldest first."""
     query = "SELECT state FROM incidents WHERE parent = ? ORDER BY created_us, id, digest"
-    return [_decoder.decode(state) for (state,) in rows_of(connection, query, parent.encode())]
+    return [_decoder.decode(state) for (state,) in rows_of(connection, query, parent.place)]
 
 
 def find(connection: sqlite3.Connection, where: IncidentFilter) -> list[Incident]:
@@ -82,12 +82,12 @@ def _order(sort: Sequence[Sort]) -> str:
 
 
 def scan(connection: sqlite3.Connection, after: Parent | None, limit: int) -> list[tuple[Parent, list[Incident]]]:
-    """The incidents of the next `limit` parents that have any, in order of the parents' bytes."""
+    """The incidents of the next `limit` parents that have any, in order of the parents' places."""
     query = """
         SELECT parent, state FROM incidents
         WHERE parent IN (SELECT DISTINCT parent FROM incidents WHERE parent > ? ORDER BY parent LIMIT ?)
         ORDER BY parent, created_us, id, digest"""
-    rows = rows_of(connection, query, after.encode() if after else b"", limit)
+    rows = rows_of(connection, query, after.place if after else b"", limit)
     return [
         (parent_of(parent), [_decoder.decode(state) for _, state in some])
         for parent, some in groupby(rows, key=lambda row: row[0])

@@ -41,7 +41,7 @@ def by_id(connection: sqlite3.Connection, temporal_id: int) -> list[Kept]:
 
 def by_parent(connection: sqlite3.Connection, parent: Parent) -> list[Kept]:
     """The kept rows of a parent."""
-    return _rows(connection, "parent = ?", parent.encode())
+    return _rows(connection, "parent = ?", parent.place)
 
 
 def find(

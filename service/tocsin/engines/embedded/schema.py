@@ -37,10 +37,17 @@ def _to_2(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _to_3(connection: sqlite3.Connection) -> None:
+    """Format 3 has the shard before the parent's bytes: the order in which all stores are scanned."""
+    connection.create_function("place", 1, lambda raw: parent_of(b"\0" + raw).place, deterministic=True)
+    for table in ("entries", "marks", "journal", "folds", "incidents", "kept"):
+        connection.execute(f"UPDATE {table} SET parent = place(parent)")  # noqa: S608 - names of this module
+
+
 STORE: Final = Format(
     what="Tocsin outcome store",
     application_id=int.from_bytes(b"TocS", "big"),
-    version=2,
+    version=3,
     schema=(
         "CREATE TABLE identity (uuid TEXT NOT NULL)",
         "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
@@ -92,7 +99,7 @@ STORE: Final = Format(
             name TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID""",
         *_INDEXES_OF_2,
     ),
-    upgrades=(_to_2,),
+    upgrades=(_to_2, _to_3),
 )
 
 
@@ -103,12 +110,17 @@ def id_column(temporal_id: int) -> bytes:
 
 def key_columns(key: RequestKey) -> tuple[bytes, bytes, bytes]:
     """The columns (parent, id, digest); raises OverflowError or UnicodeEncodeError for what is no key."""
-    return key.parent.encode(), key.id.to_bytes(8, "big"), key.digest
+    return key.parent.place, key.id.to_bytes(8, "big"), key.digest
 
 
 def parent_of(column: bytes) -> Parent:
-    """The parent of a column. `Parent.decode` refuses the parent of undecodable records, which a store must hold."""
-    service, _, dedup_key = column.decode().partition("\0")
+    """The parent of a column, which is its place; raises ValueError when it is none. `Parent.decode` refuses the parent
+    of undecodable records, which a store must hold.
+    """
+    service, separator, dedup_key = column[1:].decode().partition("\0")
+    if not separator:
+        message = f"the parent of a row is damaged: {column[:40]!r}"
+        raise ValueError(message)
     return Parent(service, dedup_key)
 
 
