@@ -1,7 +1,8 @@
 """The creator: owns partition numbers of one replica, and turns their requests into entries.
 
 It claims what is free (another creator of the stack may own the rest; then this one stands by for it), and runs an
-`Owner` for each partition number. What concerns the replica as a whole is in `replica.py`.
+`Owner` for each partition number. What another creator should have, it gives back in good order; what it lost, it drops
+where it is; and it stands by for both. What concerns the replica as a whole is in `replica.py`.
 """
 
 import asyncio
@@ -15,13 +16,15 @@ from tocsin.core.statements import Replica
 from tocsin.engines.errors import EngineError, Misconfigured, Owned
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Store
-from tocsin.roles.owner import Owner, Surroundings
+from tocsin.roles.owner import ClaimLost, Owner, Surroundings
 from tocsin.roles.replica import ReplicaCare
 from tocsin.roles.trial import Trials
 from tocsin.telemetry import Bound, Meters, Reading, bound
 from tocsin.topology import Region, Topology
 
 CLAIM_PACE_S: Final = 1.0
+GIVE_BACK_PACE_S: Final = 0.25
+"""How often it is asked whether another should have a partition number."""
 _log = logging.getLogger(__name__)
 
 
@@ -122,7 +125,7 @@ class Creator:
         while not stopping.is_set() and partition not in self._refused:
             claim = claim or await self._claim(partition)
             if claim is not None and await self._own(claim, stopping):
-                return
+                claim = None
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLAIM_PACE_S):
                     await stopping.wait()
@@ -133,19 +136,24 @@ class Creator:
         try:
             return await self._log.claim(self._group, partition)
         except Owned as error:
-            self._unseen.discard(partition)
+            if self._wanted is None:  # else it is still to own it
+                self._unseen.discard(partition)
             _log.debug("standing by: %s", error, extra={"action": "standing_by", "partition": partition})
         except EngineError as error:
             _log.warning("cannot claim: %s", error, extra={"action": "claim_failed", "partition": partition})
         return None
 
     async def _own(self, claim: Claim, stopping: asyncio.Event) -> bool:
-        """Works on a claimed partition number until it is stopped or refused. False: an engine did not answer yet."""
+        """Works on a claimed partition number to the end of the claim. False: an engine did not answer yet."""
+        if not self._log.holds(claim):
+            self._lose(claim)
+            return True
         try:
             owner = await Owner.take_over(self._around, claim)
         except (Misconfigured, ValueError) as error:  # ValueError: a row that nobody of us wrote, or damaged
             self._refuse(claim.partition, error)
-            return False
+            await self._release(claim)
+            return True
         except EngineError as error:
             _log.warning("cannot take over yet: %s", error, extra={"action": "take_over_failed"})
             return False
@@ -155,16 +163,50 @@ class Creator:
         extra = {"action": "partition_owned", "partition": claim.partition, "epoch": claim.epoch}
         _log.info("owns partition %d", claim.partition, extra=extra)
         try:
-            await owner.run(stopping)
+            await self._run(owner, stopping)
         except* Misconfigured as group:
-            self._refuse(claim.partition, group.exceptions[0])
+            self._refuse(claim.partition, _first_of(group))
+        except* ClaimLost:
+            self._lose(claim)
+        if claim.partition in self._owners:
+            await self._give_up(owner)
+        return True
+
+    async def _give_up(self, owner: Owner) -> None:
+        """Writes down how the partition number is left, and frees it."""
         try:
             await self._care.put_status(owner)
         except EngineError as error:
             _log.warning("%s", error, extra={"action": "care_failed"})
-        del self._owners[claim.partition]  # before others can own it: what we tell of it is no longer so
-        await self._release(claim)
-        return True
+        del self._owners[owner.partition]  # before others can own it: what we tell of it is no longer so
+        await self._release(owner.claim)
+
+    async def _run(self, owner: Owner, stopping: asyncio.Event) -> None:
+        """Runs an owner until `stopping` is set, or another should have what it owns."""
+        ending = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch(owner.claim, stopping, ending))
+            await owner.run(ending)
+            watching.cancel()
+
+    async def _watch(self, claim: Claim, stopping: asyncio.Event, ending: asyncio.Event) -> None:
+        """Sets `ending` when it is time. What a creator was told to own, it gives back to nobody."""
+        while not stopping.is_set():
+            if self._wanted is None and self._log.asked_back(claim):
+                extra = {"action": "partition_given_back", "partition": claim.partition, "epoch": claim.epoch}
+                _log.info("gives partition %d to another creator", claim.partition, extra=extra)
+                break
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(GIVE_BACK_PACE_S):
+                    await stopping.wait()
+        ending.set()
+
+    def _lose(self, claim: Claim) -> None:
+        """Drops what is no longer ours: nothing is saved, said or released."""
+        self._owners.pop(claim.partition, None)
+        self._unseen.add(claim.partition)  # until another is seen to own it, or we do again
+        extra = {"action": "claim_lost", "partition": claim.partition, "epoch": claim.epoch}
+        _log.warning("lost partition %d: work on it was dropped; standing by", claim.partition, extra=extra)
 
     def _refuse(self, partition: int, error: Exception) -> None:
         self._refused[partition] = str(error)
@@ -178,3 +220,11 @@ class Creator:
             await self._log.release(claim)
         except EngineError as error:  # it is free when this process ends
             _log.warning("%s", error, extra={"action": "release_failed"})
+
+
+def _first_of(group: BaseExceptionGroup[Misconfigured]) -> Misconfigured:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Misconfigured)  # noqa: S101 - the group was split by this type
+    return error

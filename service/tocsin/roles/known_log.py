@@ -5,12 +5,13 @@ each of them the offsets that we call done are other records. So before a partit
 show the very record below the watermark; if it does not, nothing is read.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from tocsin.core.progress import Coordinates, SourceProgress
+from tocsin.core.progress import Coordinates, ProgressRow, SourceProgress
 from tocsin.core.requests import bytes_digest
 from tocsin.engines.errors import Misconfigured, OutOfRange
-from tocsin.engines.log import Log
+from tocsin.engines.log import Claim, Log
 
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -39,6 +40,18 @@ async def coordinates_of(log: Log, topic: str, partition: int) -> Coordinates:
         message = f"topic {topic} does not exist; start the creator of this region first, it makes the topics"
         raise Misconfigured(message)
     return Coordinates(await log.cluster(), topic, found.incarnation, partition)
+
+
+def check_epoch(rows: Iterable[ProgressRow], claim: Claim) -> None:
+    """Raises `Misconfigured` when an owner before us had a higher epoch: our versions would count as old ones."""
+    known = max((row.epoch for row in rows), default=0)
+    if claim.epoch <= known:
+        message = (
+            f"partition {claim.partition} is claimed under epoch {claim.epoch}, and an earlier owner had {known}: the "
+            "log has lost its record of claims, so what is written now would be taken for older. Nothing was read; "
+            "restore the log, or give the stack a new store"
+        )
+        raise Misconfigured(message)
 
 
 def check_same(known: Coordinates, present: Coordinates) -> None:

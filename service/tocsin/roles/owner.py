@@ -52,7 +52,15 @@ from tocsin.core.verdict import Verdict
 from tocsin.engines.errors import EngineError, OutOfRange
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Lost, Store
-from tocsin.roles.known_log import FETCH_BYTES_MAX, Lag, check_known, check_same, coordinates_of, measure_lag
+from tocsin.roles.known_log import (
+    FETCH_BYTES_MAX,
+    Lag,
+    check_epoch,
+    check_known,
+    check_same,
+    coordinates_of,
+    measure_lag,
+)
 from tocsin.roles.scribe import Scribe
 from tocsin.roles.trial import Trials
 from tocsin.roles.writer import FOLDINGS_MAX, Writer
@@ -87,6 +95,10 @@ class Surroundings:
     """A request of this service would be skipped: all owners are told the budget afterwards."""
 
 
+class ClaimLost(Exception):
+    """The claim is no longer in force: what there is to do for this partition number is another's."""
+
+
 def now() -> Now:
     """The one place where a creator reads the clocks."""
     return Now(time.monotonic(), time.time_ns() // 1000)
@@ -117,6 +129,11 @@ class Owner:
         self._decided: collections.Counter[Verdict] = collections.Counter()
 
     @property
+    def holds(self) -> bool:
+        """Whether the claim is in force."""
+        return self._around.log.holds(self.claim)
+
+    @property
     def lag_s(self) -> float:
         """The age of the oldest record that is not done."""
         return max((lag.s for lag in self.lags.values()), default=0.0)
@@ -126,6 +143,7 @@ class Owner:
         """Loads what earlier owners left; raises `Misconfigured` when the log is not the one that they knew."""
         store, partition = around.store, claim.partition
         rows = await store.progress(partition)
+        check_epoch(rows, claim)
         coordinates = {
             name: await coordinates_of(around.log, topic, partition)
             for name, topic in around.region.requests_topics.items()
@@ -158,7 +176,8 @@ class Owner:
     async def run(self, stopping: asyncio.Event) -> None:
         """Drives the machine until `stopping` is set and what was in hand is written, or `STOP_S_MAX` after that.
 
-        Raises what went wrong in a group: `Misconfigured` when a topic turns out not to be the one that it was.
+        Raises what went wrong in a group: `ClaimLost` when the claim ended by itself, with nothing more saved or said;
+        `Misconfigured` when a topic turns out not to be the one that it was.
         """
         async with asyncio.TaskGroup() as group:
             services = [group.create_task(self._scribe.run()), group.create_task(self._tick())]
@@ -185,6 +204,8 @@ class Owner:
             del self._fetching[event.source]
             if not self._is_wanted(event):
                 return
+        if not self.holds:  # ticks are inputs too: it shows within one, and before anything is begun
+            raise ClaimLost
         for effect in self.machine.step(event, now()):
             self._start(effect, group)
         for fetch in self.machine.fetches():

@@ -194,7 +194,7 @@ class ReplicaCare:
     # What is written down ---------------------------------------------------------------------------------------
 
     async def _keep_status(self) -> None:
-        await asyncio.gather(*(self.put_status(owner) for owner in self._owners.values()))
+        await asyncio.gather(*(self.put_status(owner) for owner in self._owners.values() if owner.holds))
         if self._owners:
             at_us = now().unix_us
             words, seen = RegionWords(drained=tuple(self.drained())), ServicesSeen(seen_us=self._seen)
