@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from tocsin.cli import output
+from tocsin.ops.demo.engine import Engine
 
 if TYPE_CHECKING:
     from tocsin.ops.demo.scenarios import Scenario
@@ -21,16 +22,15 @@ RESULT: Final = Path("build/demo.json")
 DIFFERENCES_SHOWN: Final = 20
 
 
-class Engine(StrEnum):
-    """What the regions run on."""
-
-    EMBEDDED = "embedded"
-
-
 class StoreEngine(StrEnum):
     """What keeps the outcomes."""
 
     SQLITE = "sqlite"
+    CASSANDRA = "cassandra"
+
+
+STORES: Final = {Engine.EMBEDDED: StoreEngine.SQLITE, Engine.REAL: StoreEngine.CASSANDRA}
+"""The store that goes with each engine."""
 
 
 class Screen:
@@ -105,8 +105,12 @@ def demo(
     events: Annotated[
         Path | None, typer.Option("--events", help="A JSON-lines file of event bodies to play in, instead of our own.")
     ] = None,
-    engine: Annotated[Engine, typer.Option("--engine", help="What the regions run on.")] = Engine.EMBEDDED,
-    store: Annotated[StoreEngine, typer.Option("--store", help="What keeps the outcomes.")] = StoreEngine.SQLITE,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="real: Kafka, MirrorMaker 2 and Cassandra, started for the demo.")
+    ] = Engine.EMBEDDED,
+    store: Annotated[
+        StoreEngine | None, typer.Option("--store", help="What keeps the outcomes: sqlite if embedded, else cassandra.")
+    ] = None,
 ) -> None:
     """Two regions take in events, survive every failure of the protocol in turn, and agree at the end.
 
@@ -116,7 +120,8 @@ def demo(
     from tocsin.ops.demo.player import read_events
     from tocsin.settings import Settings
 
-    del engine, store  # one of each so far: typer has refused anything else
+    if store not in (None, STORES[engine]):
+        raise typer.BadParameter(f"the {engine} engine goes with {STORES[engine]}", param_hint="--store")
     if events:
         read_events(events, "")  # a file that cannot be used is said before anything starts
     for name, value in show.OVERRIDES.items():
@@ -128,7 +133,7 @@ def demo(
         "TOCSIN_JOURNAL": "true",
     }
     audience = Screen()
-    result, report = asyncio.run(show.run(Settings.load(), audience, events))
+    result, report = asyncio.run(show.run(Settings.load(), engine, audience, events))
     result.write(RESULT)
     audience.curtain(result, report)
     if not result.ok:

@@ -15,7 +15,8 @@ from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import FaultSwitch
 from tocsin.engines.opening import open_store
 from tocsin.engines.store import Store
-from tocsin.ops.demo.mirrors import EmbeddedMirrors
+from tocsin.ops.demo.engine import Engine
+from tocsin.ops.demo.ground import Ground, prepare
 from tocsin.ops.demo.player import Player, built_in_events, open_client, read_events
 from tocsin.ops.demo.scenarios import SCENARIOS, Scenario
 from tocsin.ops.demo.stage import Deviation, Stage, matches
@@ -104,9 +105,20 @@ class Result:
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
-async def run(settings: Settings, audience: Audience, events: Path | None) -> tuple[Result, Report]:
-    """Gives the whole show; raises ConfigError for a file of events that cannot be used."""
+async def run(settings: Settings, engine: Engine, audience: Audience, events: Path | None) -> tuple[Result, Report]:
+    """Gives the whole show; raises ConfigError for a file of events that cannot be used, and what `prepare` does."""
+    if settings.faults_file is None:
+        raise AssertionError  # the command sets it
     began_s = time.monotonic()
+    switch = FaultSwitch(settings.path(settings.faults_file))
+    async with prepare(engine, settings, switch, audience.say) as ground:
+        return await _give(ground, switch, audience, events, began_s)
+
+
+async def _give(
+    ground: Ground, switch: FaultSwitch, audience: Audience, events: Path | None, began_s: float
+) -> tuple[Result, Report]:
+    settings = ground.settings
     local = LocalSet(settings, fresh=True)
     topology = settings.topology()
     audience.say("starting both regions")
@@ -118,9 +130,6 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
     }
     history = settings.path(Path(HISTORY))
     try:
-        if settings.faults_file is None:
-            raise AssertionError  # the command sets it
-        switch = FaultSwitch(settings.path(settings.faults_file))
         ca_file = settings.ca_file(topology.regions[0])  # both have the authority of this data directory
         with Recorder.open(history, topology.names, "tocsin demo") as recorder:
             async with _company(local, recorder, topology.names, ca_file) as player:
@@ -130,7 +139,7 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
                 for scenario in SCENARIOS:
                     audience.scene(scenario)
                     limits = topology.regions[0].limits
-                    stage = Stage(scenario.name, local, player, stores, switch, EmbeddedMirrors(switch), limits)
+                    stage = Stage(scenario.name, local, player, stores, switch, ground.mirrors, limits)
                     outcomes.append(await _act(scenario, stage))
                     await stage.heal()
                     audience.scene_ended(outcomes[-1])
@@ -142,8 +151,8 @@ async def run(settings: Settings, audience: Audience, events: Path | None) -> tu
             for name, store in stores.items():
                 await scan(recorder, "auditor", name, store, partitions=partitions, regions=topology.names, final=True)
         result = Result(
-            engine="embedded",
-            store="sqlite",
+            engine=ground.engine,
+            store=ground.store,
             seconds=round(time.monotonic() - began_s, 1),
             played=played,
             accepted=len(player.accepted),
