@@ -25,8 +25,8 @@ from tocsin.core.requests import Record
 from tocsin.engines.embedded.database import Database
 from tocsin.engines.embedded.schema import STORE
 from tocsin.engines.opening import open_log
+from tocsin.engines.topics import make_topics
 from tocsin.roles import process
-from tocsin.roles.creator import make_topics
 from tocsin.roles.process import App, Frame, Receive, Scope, Send, Service
 from tocsin.settings import Settings
 

@@ -32,7 +32,8 @@ from tocsin.core.requests import Request, decode_records, encode_request
 from tocsin.core.statements import Replica
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
-from tocsin.roles.creator import Creator, make_topics
+from tocsin.engines.topics import make_topics
+from tocsin.roles.creator import Creator
 from tocsin.roles.trial import Trials
 from tocsin.roles.writer import Writer
 from tocsin.telemetry import Identity, Meters

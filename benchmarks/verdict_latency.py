@@ -26,7 +26,8 @@ from tocsin.core.statements import Replica
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.mirror import Mirror
 from tocsin.engines.embedded.store import EmbeddedStore
-from tocsin.roles.creator import Creator, make_topics
+from tocsin.engines.topics import make_topics
+from tocsin.roles.creator import Creator
 from tocsin.roles.trial import Trials
 from tocsin.telemetry import Identity, Meters
 from tocsin.topology import LEDGER, REQUESTS, Peer, Region, SqliteStack, Topology

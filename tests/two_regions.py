@@ -29,7 +29,8 @@ from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch, Rule
 from tocsin.engines.opening import open_log, open_mirrored_log, open_store
-from tocsin.roles.creator import Creator, make_topics
+from tocsin.engines.topics import make_topics
+from tocsin.roles.creator import Creator
 from tocsin.roles.trial import Trials
 from tocsin.settings import Settings
 from tocsin.telemetry import Identity, Meters

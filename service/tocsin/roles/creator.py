@@ -16,6 +16,7 @@ from tocsin.core.statements import Replica
 from tocsin.engines.errors import EngineError, Misconfigured, Owned
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Store
+from tocsin.engines.topics import make_topics
 from tocsin.roles.owner import ClaimLost, Owner, Surroundings
 from tocsin.roles.replica import ReplicaCare
 from tocsin.roles.trial import Trials
@@ -26,14 +27,6 @@ CLAIM_PACE_S: Final = 1.0
 GIVE_BACK_PACE_S: Final = 0.25
 """How often it is asked whether another should have a partition number."""
 _log = logging.getLogger(__name__)
-
-
-async def make_topics(log: Log, region: Region) -> None:
-    """Makes the region's topics, own and mirrored, where they are missing; raises `Misconfigured`."""
-    for topic in region.requests_topics.values():
-        await log.ensure_topic(topic, region.partitions, retention_s=region.log.retention_s)
-    for topic in region.ledger_topics.values():
-        await log.ensure_topic(topic, region.partitions, compacted=True)
 
 
 class Creator:

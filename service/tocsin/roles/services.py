@@ -19,7 +19,8 @@ from tocsin.engines.embedded.mirror import Mirror
 from tocsin.engines.errors import Unavailable
 from tocsin.engines.log import Log
 from tocsin.engines.opening import open_log, open_mirrored_log, open_store
-from tocsin.roles.creator import Creator, make_topics
+from tocsin.engines.topics import make_topics
+from tocsin.roles.creator import Creator
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.trial import Trials
 from tocsin.telemetry import Gauge, Meters, Reading

@@ -12,8 +12,8 @@ from tocsin.engines.directory import FileDirectory
 from tocsin.engines.log import Log
 from tocsin.engines.opening import audit_trail, open_log, open_mirrored_log, open_store
 from tocsin.engines.tokens import TokenFile
+from tocsin.engines.topics import make_topics
 from tocsin.roles.clocks import PeerClocks, unsynchronised
-from tocsin.roles.creator import make_topics
 from tocsin.roles.intake import Intake, IntakeParts
 from tocsin.roles.minting import Mint
 from tocsin.roles.process import Frame, Service, closing

@@ -10,7 +10,7 @@ import pytest
 from tocsin.core.requests import Record
 from tocsin.core.statements import PersonWord, RegionOrder, encode_statement
 from tocsin.engines.embedded.log import EmbeddedLog
-from tocsin.roles.creator import make_topics
+from tocsin.engines.topics import make_topics
 from tocsin.roles.region_words import RegionWords
 from tocsin.topology import Topology, load_topology
 
