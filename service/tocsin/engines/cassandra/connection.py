@@ -231,7 +231,7 @@ def _session(cluster: Cluster, stack: CassandraStack) -> Session:
     try:
         session = cluster.connect(wait_for_all_pools=True)
     except NoHostAvailable:
-        if cluster.metadata.all_hosts():
+        if any(host.datacenter for host in cluster.metadata.all_hosts()):
             _check_local_dc(cluster, stack)
         raise
     _check_local_dc(cluster, stack)

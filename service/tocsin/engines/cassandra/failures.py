@@ -68,7 +68,7 @@ TABLE: Final = (
         "Cassandra does not take a statement of this version: is it older than 4.0, or is the flavor wrong?"),
     # Invalid queries that say nothing of the values
     Row((driver.InvalidRequest,),
-        r"unconfigured table|(keyspace|table) .*(not exist|not found)|no keyspace|undefined column|unknown identifier",
+        r"unconfigured table|(keyspace|table) .*(n.t exist|not found)|no keyspace|undefined column|unknown identifier",
         Misconfigured,
         "the keyspace is not as this version needs it: run `tocsin store migrate`"),
     Row((driver.InvalidRequest,), r"disk usage|disk is full|denylisted", Unavailable,
@@ -99,7 +99,7 @@ TABLE: Final = (
     Row((NoHostAvailable, driver.UnresolvableContactPoints), "", Unavailable,
         "no node of the data center could be talked to: are they up, and reachable at contact_points?"),
     Row((ConnectionException, ConnectionBusy, NoConnectionsAvailable, OSError), "", Unavailable,
-        "the connection to the node ended: is it up, and reachable?"),
+        "there is no connection to the node, or it broke: is it up, and reachable at contact_points?"),
     Row((driver.DriverException, ErrorMessage), "", Unavailable, "the driver gave up"),
 )  # fmt: skip
 
@@ -144,7 +144,7 @@ def _chained(raised: type[EngineError], meaning: str, error: BaseException) -> E
 
 
 def _row(error: BaseException) -> Row | None:
-    """The row of an error. Of one that lists an error for each node: the row on which they agree, else its own."""
+    """The row of an error. Of one that lists an error for each node: the one on which they agree, else its own."""
     each = _each_node(error)
     if each:
         rows = {_row(inner) for inner in each}

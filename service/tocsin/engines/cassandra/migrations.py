@@ -22,7 +22,7 @@ from cassandra.metadata import NetworkTopologyStrategy
 from cassandra.protocol import ErrorMessage
 
 from tocsin.engines.cassandra.connection import connect
-from tocsin.engines.cassandra.failures import told
+from tocsin.engines.cassandra.failures import unpreparable
 from tocsin.engines.cassandra.lease import Lease, lease_table
 from tocsin.engines.cassandra.versions import Version, for_keyspaces, table_of, versions
 from tocsin.engines.errors import EngineError, Misconfigured, Unavailable
@@ -97,7 +97,7 @@ def require_current(session: Session, stack: CassandraStack, *, known: Known | N
     if keyspace is None:
         raise Misconfigured(f"{_place(stack)} has no keyspace {stack.keyspace}: {HOW}, or is its name wrong?")
     strategy = keyspace.replication_strategy
-    if isinstance(strategy, NetworkTopologyStrategy) and stack.local_dc not in strategy.dc_replication_factors:
+    if isinstance(strategy, NetworkTopologyStrategy) and not strategy.dc_replication_factors.get(stack.local_dc):
         raise Misconfigured(
             f"the keyspace {stack.keyspace} is not replicated in the data center {stack.local_dc}: alter its "
             "replication, or set another local_dc"
@@ -129,7 +129,7 @@ def _session(stack: CassandraStack, data_dir: Path) -> Iterator[Session]:
     except EngineError:
         raise
     except (DriverException, NoHostAvailable, ErrorMessage, OSError) as error:
-        raise told(error) from error
+        raise unpreparable(error) from error
     finally:
         if session is not None:
             session.cluster.shutdown()

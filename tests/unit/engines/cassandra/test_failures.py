@@ -66,6 +66,7 @@ EXAMPLES: list[tuple[BaseException, type[EngineError], str]] = [
     (from_wire(INVALID, "Guardrail column_value_size violated: Value of column c has size 2MiB"), Refused, "2MiB"),
     # Invalid queries that condemn nobody
     (from_wire(INVALID, "table entries does not exist"), Misconfigured, "tocsin store migrate"),
+    (from_wire(INVALID, "Table 'outcomes.entries' doesn't exist"), Misconfigured, "tocsin store migrate"),
     (from_wire(INVALID, "unconfigured table entries"), Misconfigured, "tocsin store migrate"),
     (from_wire(INVALID, "Keyspace 'outcomes' does not exist"), Misconfigured, "tocsin store migrate"),
     (from_wire(INVALID, "Undefined column name body in table outcomes.entries"), Misconfigured, "migrate"),
