@@ -15,6 +15,7 @@ from tocsin.engines.log import Log
 from tocsin.engines.store import Store
 
 Child = asyncio.subprocess.Process
+Named = Callable[[str], str]
 StartChild = Callable[..., Awaitable[Child]]
 
 
@@ -38,15 +39,26 @@ async def open_log(log_adapter: LogAdapter) -> AsyncIterator[Callable[[], Log]]:
 
 
 @pytest.fixture
+def named(log_adapter: LogAdapter) -> Named:
+    """Names of topics and groups that no other test uses."""
+    return log_adapter.named
+
+
+@pytest.fixture
+def group(named: Named) -> str:
+    return named("creators")
+
+
+@pytest.fixture
 def log(open_log: Callable[[], Log]) -> Log:
     return open_log()
 
 
 @pytest_asyncio.fixture
-async def topic(log: Log) -> str:
+async def topic(log: Log, named: Named) -> str:
     """A topic of two partitions that keeps everything."""
-    await log.ensure_topic("requests", 2)
-    return "requests"
+    await log.ensure_topic(named("requests"), 2)
+    return named("requests")
 
 
 @pytest_asyncio.fixture

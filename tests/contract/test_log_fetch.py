@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.contract.conftest import StartChild
+from tests.contract.conftest import Named, StartChild
 from tests.contract.log_adapters import LogAdapter
 from tocsin.core.requests import Record
 from tocsin.engines.errors import Misconfigured, OutOfRange
@@ -131,14 +131,17 @@ async def test_offset_at_finds_the_first_record_of_this_time_or_later(
     assert await log.offset_at(topic, 0, timestamp_ms) == first + index
 
 
-async def test_commits_are_kept_by_group_topic_and_partition(log: Log, topic: str, open_log: Callable[[], Log]) -> None:
+async def test_commits_are_kept_by_group_topic_and_partition(
+    log: Log, topic: str, open_log: Callable[[], Log], named: Named
+) -> None:
+    blue, green = named("blue"), named("green")
     await log.append(topic, 0, numbered(9))
-    assert await log.committed("blue", topic, 0) is None
-    await log.commit("blue", topic, 0, 5)
-    await log.commit("blue", topic, 0, 7)
-    await log.commit("green", topic, 0, 2)
-    assert await open_log().committed("blue", topic, 0) == 7
-    assert await log.committed("green", topic, 0) == 2
-    assert await log.committed("blue", topic, 1) is None
+    assert await log.committed(blue, topic, 0) is None
+    await log.commit(blue, topic, 0, 5)
+    await log.commit(blue, topic, 0, 7)
+    await log.commit(green, topic, 0, 2)
+    assert await open_log().committed(blue, topic, 0) == 7
+    assert await log.committed(green, topic, 0) == 2
+    assert await log.committed(blue, topic, 1) is None
     with pytest.raises(Misconfigured, match="no topic elsewhere"):
-        await log.commit("blue", "elsewhere", 0, 1)
+        await log.commit(blue, "elsewhere", 0, 1)

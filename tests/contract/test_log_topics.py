@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.contract.conftest import Named
 from tests.contract.log_adapters import LogAdapter
 from tocsin.core.requests import Record
 from tocsin.engines.errors import Misconfigured
@@ -15,12 +16,13 @@ async def test_a_cluster_is_the_same_for_all_who_open_it(log: Log, open_log: Cal
 
 
 async def test_a_topic_is_none_until_it_is_made_and_then_the_same_for_all(
-    log: Log, open_log: Callable[[], Log]
+    log: Log, open_log: Callable[[], Log], named: Named
 ) -> None:
-    assert await log.topic("ledger") is None
-    made = await log.ensure_topic("ledger", 3, compacted=True, retention_s=60.0)
-    assert made == Topic("ledger", made.incarnation, 3, compacted=True, retention_s=60.0)
-    assert await log.topic("ledger") == await open_log().topic("ledger") == made
+    ledger = named("ledger")
+    assert await log.topic(ledger) is None
+    made = await log.ensure_topic(ledger, 3, compacted=True, retention_s=60.0)
+    assert made == Topic(ledger, made.incarnation, 3, compacted=True, retention_s=60.0)
+    assert await log.topic(ledger) == await open_log().topic(ledger) == made
 
 
 async def test_making_a_topic_again_returns_it_as_it_is(log: Log, topic: str) -> None:
@@ -47,18 +49,18 @@ async def test_a_topic_needs_a_partition(log: Log) -> None:
 
 
 async def test_a_topic_made_anew_is_another_incarnation_and_empty(
-    log: Log, topic: str, log_adapter: LogAdapter
+    log: Log, topic: str, log_adapter: LogAdapter, named: Named
 ) -> None:
     first = await log.ensure_topic(topic, 2)
     await log.append(topic, 0, [Record(None, b"before")] * 3)
-    await log.commit("creators", topic, 0, 3)
+    await log.commit(named("creators"), topic, 0, 3)
     await log_adapter.delete_topic(topic)
     assert await log.topic(topic) is None
     second = await log.ensure_topic(topic, 2)
     assert second == first._replace(incarnation=second.incarnation)
     assert second.incarnation != first.incarnation
     assert await log.bounds(topic, 0) == (0, 0)
-    assert await log.committed("creators", topic, 0) is None
+    assert await log.committed(named("creators"), topic, 0) is None
     await log.append(topic, 0, [Record(None, b"after")])
     fetched = await log.fetch(topic, 0, 0, records_max=10, bytes_max=1000, wait_s=0)
     assert [delivered.record.value for delivered in fetched.records] == [b"after"]

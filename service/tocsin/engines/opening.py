@@ -67,8 +67,12 @@ def _log(region: Region, settings: Settings) -> Log:
     match region.log:
         case EmbeddedSection(path=path):
             return EmbeddedLog(settings.path(path))
-        case KafkaLog():
-            raise Misconfigured(f"region {region.name}: this version has no adapter for Kafka yet")
+        case KafkaLog() as section:
+            from tocsin.engines.kafka.log import KafkaLog as Kafka  # noqa: PLC0415 - its client is for its users only
+
+            topics = (*region.requests_topics.values(), *region.ledger_topics.values())
+            mirrored = {*topics} - {region.requests, region.ledger}
+            return Kafka(section, settings.data_dir, mirrored=mirrored)
 
 
 def _store(stack: SqliteStack | CassandraStack, settings: Settings, *, read_only: bool) -> Store:

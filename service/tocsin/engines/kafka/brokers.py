@@ -9,7 +9,7 @@ A request that is given up takes its connection with it: no late answer is ever 
 import asyncio
 import collections
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ from tocsin.topology import KafkaLog
 from tocsin.topology.engines import host_and_port
 
 Address = tuple[str, int]
+Code = Callable[[Any], int]
+"""Finds the error code in an answer."""
 _COORDINATOR_OF_GROUPS: Final = 0
 
 
@@ -53,14 +55,71 @@ class Brokers:
 
     async def metadata(self, topics: Sequence[str]) -> Metadata:
         """The cluster and these topics as some broker shows them now; raises `Unavailable` or `Misconfigured`."""
-        metadata = Metadata.of(await self.ask_any(MetadataRequest(list(topics))))
+        metadata = Metadata.of(await self._ask_first(MetadataRequest(list(topics))))
         self._known = metadata.brokers
         for topic in topics:
             self._topics.pop(topic, None)
         self._topics |= metadata.topics
         return metadata
 
-    async def ask_any(self, request: Request[Any]) -> Any:
+    async def ask_any(self, request: Request[Any], code_of: Code, doing: str) -> Any:
+        """The answer of any broker, as `ask_leader`."""
+        return await self._persist(lambda: self._ask_first(request), _nothing, code_of, doing)
+
+    async def ask_leader(self, topic: str, partition: int, request: Request[Any], code_of: Code, doing: str) -> Any:
+        """The answer of the partition's leader, tried for `CALL_S` while what goes wrong may pass.
+
+        Raises what the code of an answer means, `Misconfigured` for an unknown topic or partition, `Unavailable` when
+        time is up.
+        """
+
+        async def ask() -> Any:
+            return await self.ask(await self._leader(topic, partition), request)
+
+        return await self._persist(ask, lambda: self._topics.pop(topic, None), code_of, doing)
+
+    async def ask_coordinator(self, group: str, request: Request[Any], code_of: Code, doing: str) -> Any:
+        """The answer of the group's coordinator, as `ask_leader`."""
+
+        async def ask() -> Any:
+            if group not in self._coordinators:
+                found = await self._ask_first(FindCoordinatorRequest(group, _COORDINATOR_OF_GROUPS))
+                if found.error_code:
+                    raise failure(found.error_code, doing)
+                self._coordinators[group] = (found.host, found.port)
+            return await self.ask(self._coordinators[group], request)
+
+        return await self._persist(ask, lambda: self._coordinators.pop(group, None), code_of, doing)
+
+    async def ask_controller(self, request: Request[Any], code_of: Code, doing: str) -> Any:
+        """The answer of the cluster's controller, as `ask_leader`."""
+
+        async def ask() -> Any:
+            metadata = await self.metadata([])
+            if metadata.controller not in metadata.brokers:
+                raise Unavailable(f"{doing}: the cluster has no controller now")
+            return await self.ask(metadata.brokers[metadata.controller], request)
+
+        return await self._persist(ask, _nothing, code_of, doing)
+
+    async def _leader(self, topic: str, partition: int) -> Address:
+        found = self._topics.get(topic)
+        if found is None:
+            metadata = await self.metadata([topic])
+            if topic not in metadata.topics:
+                raise absent(topic, metadata.errors.get(topic, UNKNOWN_TOPIC_OR_PARTITION))
+            found = metadata.topics[topic]
+        if partition not in found.leaders:
+            raise Misconfigured(
+                f"topic {topic} has no partition {partition}: they are numbered 0 to {len(found.leaders) - 1}. The "
+                "settings of who asks have another partition count than the topic"
+            )
+        if (leader := found.leaders[partition]) not in self._known:
+            self._topics.pop(topic, None)
+            raise Unavailable(f"partition {partition} of topic {topic} has no leader now")
+        return self._known[leader]
+
+    async def _ask_first(self, request: Request[Any]) -> Any:
         """The answer of the first broker that gives one: those that we know, then those to begin with.
 
         Raises `Misconfigured` when one refused us and none answered, else `Unavailable`, naming all.
@@ -86,76 +145,15 @@ class Brokers:
             )
         )
 
-    async def ask_leader(
-        self, topic: str, partition: int, request: Request[Any], code_of: Callable[[Any], int], doing: str
+    async def _persist(
+        self, ask: Callable[[], Awaitable[Any]], forget: Callable[[], object], code_of: Code, doing: str
     ) -> Any:
-        """The answer of the partition's leader, tried for `CALL_S` while what goes wrong may pass.
-
-        `code_of` finds the error code in an answer. Raises what the code means, `Misconfigured` for an unknown topic
-        or partition, `Unavailable` when time is up.
-        """
-
-        async def find() -> Address:
-            return await self._leader(topic, partition)
-
-        return await self._ask_found(find, lambda: self._topics.pop(topic, None), request, code_of, doing)
-
-    async def ask_coordinator(
-        self, group: str, request: Request[Any], code_of: Callable[[Any], int], doing: str
-    ) -> Any:
-        """The answer of the group's coordinator, as `ask_leader`."""
-
-        async def find() -> Address:
-            if group not in self._coordinators:
-                found = await self.ask_any(FindCoordinatorRequest(group, _COORDINATOR_OF_GROUPS))
-                if found.error_code:
-                    raise failure(found.error_code, doing)
-                self._coordinators[group] = (found.host, found.port)
-            return self._coordinators[group]
-
-        return await self._ask_found(find, lambda: self._coordinators.pop(group, None), request, code_of, doing)
-
-    async def ask_controller(self, request: Request[Any], code_of: Callable[[Any], int], doing: str) -> Any:
-        """The answer of the cluster's controller, as `ask_leader`."""
-
-        async def find() -> Address:
-            metadata = await self.metadata([])
-            if metadata.controller not in metadata.brokers:
-                raise Unavailable(f"{doing}: the cluster has no controller now")
-            return metadata.brokers[metadata.controller]
-
-        return await self._ask_found(find, lambda: None, request, code_of, doing)
-
-    async def _leader(self, topic: str, partition: int) -> Address:
-        found = self._topics.get(topic)
-        if found is None:
-            metadata = await self.metadata([topic])
-            if topic not in metadata.topics:
-                raise absent(topic, metadata.errors.get(topic, UNKNOWN_TOPIC_OR_PARTITION))
-            found = metadata.topics[topic]
-        if partition not in found.leaders:
-            raise Misconfigured(
-                f"topic {topic} has no partition {partition}: they are numbered 0 to {len(found.leaders) - 1}. The "
-                "settings of who asks have another partition count than the topic"
-            )
-        if (leader := found.leaders[partition]) not in self._known:
-            self._topics.pop(topic, None)
-            raise Unavailable(f"partition {partition} of topic {topic} has no leader now")
-        return self._known[leader]
-
-    async def _ask_found(
-        self,
-        find: Callable[[], Any],
-        forget: Callable[[], object],
-        request: Request[Any],
-        code_of: Callable[[Any], int],
-        doing: str,
-    ) -> Any:
+        """Asks until there is an answer, time is up, or what goes wrong will not pass."""
         loop = asyncio.get_running_loop()
         until = loop.time() + CALL_S
         while True:
             try:
-                response = await self.ask(await find(), request)
+                response = await ask()
                 code = code_of(response)
                 if code == 0:
                     return response
@@ -220,6 +218,10 @@ def absent(topic: str, code: int) -> EngineError:
     if code == UNKNOWN_TOPIC_OR_PARTITION:
         return Misconfigured(f"this log has no topic {topic}: is its name right, and was it made with ensure_topic?")
     return failure(code, f"topic {topic}")
+
+
+def _nothing() -> None:
+    """There is nothing to look up anew."""
 
 
 def _shown(address: Address) -> str:

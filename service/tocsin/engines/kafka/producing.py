@@ -26,7 +26,6 @@ from tocsin.core.requests import Record
 from tocsin.engines.errors import EngineError, Refused, Unavailable
 from tocsin.engines.kafka.brokers import Brokers
 from tocsin.engines.kafka.connection import CALL_S, REQUEST_S
-from tocsin.engines.kafka.errors import failure
 from tocsin.engines.kafka.topics import RECORD_BYTES_MAX
 
 BATCH_BYTES: Final = 256 * 1024
@@ -159,9 +158,8 @@ class _Lane:
 
     async def _introduce(self) -> tuple[int, int]:
         """A producer id of our own, and its epoch."""
-        response = await self._brokers.ask_any(InitProducerIdRequest(None, _NO_TRANSACTION_MS))
-        if response.error_code:
-            raise failure(response.error_code, self._doing)
+        request = InitProducerIdRequest(None, _NO_TRANSACTION_MS)
+        response = await self._brokers.ask_any(request, lambda answer: int(answer.error_code), self._doing)
         return response.producer_id, response.producer_epoch
 
     def _next_batch(self, producer: tuple[int, int], parts: list[_Part]) -> bytes:

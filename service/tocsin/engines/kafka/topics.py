@@ -98,12 +98,12 @@ class Topics:
             if (code := metadata.errors.get(name, UNKNOWN_TOPIC_OR_PARTITION)) == UNKNOWN_TOPIC_OR_PARTITION:
                 return None
             raise failure(code, f"looking for topic {name}")
-        response = await self._brokers.ask_any(DescribeConfigsRequest([(_TOPIC, name, list(_CHECKED))]))
-        ((code, said, _, _, entries),) = response.resources
+        request = DescribeConfigsRequest([(_TOPIC, name, list(_CHECKED))])
+        doing = f"reading the settings of topic {name}"
+        response = await self._brokers.ask_any(request, _code_of_description, doing)
+        ((code, _, _, _, entries),) = response.resources
         if code == UNKNOWN_TOPIC_OR_PARTITION:  # deleted in between
             return None
-        if code:
-            raise failure(code, f"reading the settings of topic {name} ({said})")
         settings = {setting: value for setting, value, *_ in entries}
         found = metadata.topics[name]
         policy = settings["cleanup.policy"].split(",")
@@ -172,6 +172,11 @@ def settings_of(wanted: Topic, min_insync_replicas: int) -> dict[str, str]:
 def _passing_code(response: Any) -> int:
     code = int(response.topic_errors[0][1])
     return code if code and meaning(code).passes else 0
+
+
+def _code_of_description(response: Any) -> int:
+    code = int(response.resources[0][0])
+    return 0 if code == UNKNOWN_TOPIC_OR_PARTITION else code
 
 
 def _policy(wanted: Topic) -> str:
