@@ -188,7 +188,7 @@ async def round_trip(source: str, target: str, topic: str, copy: str, client: Ma
     try:
         async with asyncio.timeout(ROUND_TRIP_S_MAX):
             if topic == copy:
-                await make_probe(source, topic, client)
+                await make_topics(source, [probe(topic)], client)
             async with _reading(target, copy, client) as reader:
                 mark = uuid.uuid4().bytes
                 producer = AIOKafkaProducer(bootstrap_servers=source, **client)
@@ -216,10 +216,9 @@ async def _reading(bootstrap: str, topic: str, client: Mapping[str, Any]) -> Asy
         await reader.stop()
 
 
-async def make_probe(bootstrap: str, topic: str, client: Mapping[str, Any] | None = None) -> None:
-    """Makes the topic of round trips where it is missing."""
-    kept_ms = 60_000
-    await make_topics(bootstrap, [NewTopic(topic, 1, 1, topic_configs={"retention.ms": str(kept_ms)})], client)
+def probe(topic: str) -> NewTopic:
+    """A topic of round trips, whose records are soon gone."""
+    return NewTopic(topic, 1, 1, topic_configs={"retention.ms": "60000"})
 
 
 async def make_topics(bootstrap: str, topics: Sequence[NewTopic], client: Mapping[str, Any] | None = None) -> None:

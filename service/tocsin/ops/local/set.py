@@ -60,7 +60,7 @@ class ServerSet:
         """How long it took from `start` until everything worked."""
         self.servers: dict[str, Server] = {}
         self.paths: dict[str, NetworkPath] = {}
-        self._regions_dir = settings.regions_dir
+        self._settings = settings
         self._regions = settings.topology().regions
         self._mirrors = [Mirror(peer.name, region.name) for region in self._regions for peer in region.peers]
         self._tell = tell
@@ -114,7 +114,9 @@ class ServerSet:
 
     async def _start_logs(self) -> None:
         await _together(self.servers[f"broker-{region.name}"].start() for region in self._regions)
-        await _together(topics.make(self._bootstrap(region.name), region) for region in self._regions)
+        settings = self._settings.model_copy(update={"regions_dir": self.folder.regions})
+        regions = settings.topology().regions  # the same, on this set's engines
+        await _together(topics.make(self._bootstrap(region.name), region, settings) for region in regions)
         await _together(self.servers[mirror.name].start() for mirror in self._mirrors)
 
     # What it is made of ------------------------------------------------------------------------------------------
@@ -190,7 +192,7 @@ class ServerSet:
     def _write_regions(self) -> None:
         """Region files like those that the set was made for, but for their engines: those are this set's."""
         self.folder.regions.mkdir(exist_ok=True)
-        for path in sorted(self._regions_dir.glob("*.y*ml")):
+        for path in sorted(self._settings.regions_dir.glob("*.y*ml")):
             content = load_yaml(path)
             name = content["name"]
             content["log"] = {
