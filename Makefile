@@ -46,8 +46,8 @@ client-deps: ## install the clients that some tests are about: Alertmanager (Deb
 test: $(READY) ## all tests of a pull request
 	$(BIN)/pytest tests
 
-test-fast: $(READY) ## the same without those that start processes
-	$(BIN)/pytest tests --ignore=tests/acceptance
+test-fast: $(READY) ## the same without servers and without those of the whole system
+	WITHOUT_SERVERS=1 $(BIN)/pytest tests --ignore=tests/acceptance
 
 test-api: $(READY) $(SCHEMATHESIS) ## generated requests against the querier (REQUESTS=10000)
 	$(BIN)/python tests/api/fuzz.py $(if $(REQUESTS),--requests '$(REQUESTS)')

@@ -10,6 +10,7 @@ they are large. The first call of each takes some ten seconds, and blocks: call 
 `tocsin local fetch` before the tests brings the jars, so that the network is in nobody's time limit.
 
 Where Java or Maven is missing the calling test is skipped, with the reason; in CI (the variable CI is set) it fails.
+`make test-fast` leaves out all of them (the variable WITHOUT_SERVERS is set).
 """
 
 import asyncio
@@ -55,6 +56,17 @@ class SecuredCassandra(NamedTuple):
     password: str
 
 
+def require_servers() -> None:
+    """For tests that have a command start servers: brings the jars, so that no time limit of theirs pays for it."""
+
+    async def bring() -> None:
+        await java()
+        for kind in Kind:
+            await jars(kind, print)
+
+    _run().awaited(bring())
+
+
 def kafka_bootstrap() -> str:
     return f"{HOST}:{_run().kafka_port}"
 
@@ -84,6 +96,8 @@ _numbers = itertools.count(1)
 
 @functools.cache
 def _run() -> "_Run":
+    if os.environ.get("WITHOUT_SERVERS"):
+        pytest.skip("needs servers, and this run is without")
     return _Run()
 
 
@@ -103,21 +117,21 @@ class _Run:
 
     @functools.cached_property
     def kafka_port(self) -> int:
-        return self._awaited(self._broker("kafka", None))
+        return self.awaited(self._broker("kafka", None))
 
     @functools.cached_property
     def cassandra_port(self) -> int:
-        return self._awaited(self._node("cassandra", None))
+        return self.awaited(self._node("cassandra", None))
 
     @functools.cached_property
     def secured_kafka_port(self) -> int:
         security = kafka.Security(self._pem("all"), self.ca_file, USERNAME, PASSWORD)
-        return self._awaited(self._broker("secured-kafka", security))
+        return self.awaited(self._broker("secured-kafka", security))
 
     @functools.cached_property
     def secured_cassandra_port(self) -> int:
         security = cassandra.Security(self._pem("key"), self._pem("chain"), self.ca_file)
-        return self._awaited(self._node("secured-cassandra", security))
+        return self.awaited(self._node("secured-cassandra", security))
 
     @functools.cached_property
     def ca_file(self) -> Path:
@@ -154,7 +168,8 @@ class _Run:
         self._servers.append(server)
         await server.start()
 
-    def _awaited(self, starting: Coroutine[Any, Any, T]) -> T:
+    def awaited(self, starting: Coroutine[Any, Any, T]) -> T:
+        """What comes of it; the test ends here where something that servers need is missing."""
         try:
             return asyncio.run_coroutine_threadsafe(starting, self._loop).result()
         except Lacking as error:
