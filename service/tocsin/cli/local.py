@@ -387,7 +387,7 @@ class Screen:
         seconds = time.monotonic() - self._began_s
         if not servers or seconds < output.QUIET_S:
             return
-        what = "; ".join(f"{name}: {why}" for name, why in servers.items())
+        what = ", ".join(f"{why} of {name}" for name, why in servers.items())
         text = f"{seconds:3.0f} s, waiting for {what}"
         if self._console.is_terminal:
             self._status.update(Text(output.clean(text)))

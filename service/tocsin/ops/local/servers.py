@@ -58,7 +58,7 @@ class Server:
         self.name = program.name
         self.state = State.STOPPED
         self.waiting_for = ""
-        """While it starts, what its last round trip failed for."""
+        """While it starts, what it lacks."""
         self.ready_s: float | None = None
         """How long its last start took until a round trip worked."""
         self._program = program
@@ -102,7 +102,7 @@ class Server:
         if self._process is not None:
             return
         began_s = time.monotonic()
-        self.state, self.waiting_for, self.ready_s = State.STARTING, "its process", None
+        self.state, self.waiting_for, self.ready_s = State.STARTING, "the storage", None
         try:
             await self._format()
             await self._spawn()
@@ -184,11 +184,12 @@ class Server:
             if process is None or process.returncode is not None:
                 raise Unavailable(f"{self.name} ended while it was starting: {self._ending()}")
             try:
+                self.waiting_for = "the port"
                 await self._listens()
+                self.waiting_for = "a round trip"
                 await self._program.works()
                 return
             except FAULTS as error:
-                self.waiting_for = f"a round trip ({type(error).__name__})"
                 if time.monotonic() >= deadline_s:
                     why = f"{self.name} does not work {READY_S_MAX:.0f} s after its start: {error}"
                     raise Unavailable(f"{why}\n{self._ending()}") from error

@@ -13,7 +13,7 @@ ends with it, by whatever means that ends.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -76,15 +76,18 @@ class ServerSet:
         """
         began_s = time.monotonic()
         executable = await java()
-        folders = {kind: await jars(kind, self._tell) for kind in Kind}
-        for program in self._programs(executable, folders):
-            self.servers[program.name] = Server(program, self._tell)
+        self.plan(executable, {kind: await jars(kind, self._tell) for kind in Kind})
         for path in self.paths.values():
             await path.open()
-        self._write_regions()
         self.publish()
         await _together([self._start_logs(), *(self.servers[f"cassandra-{one.name}"].start() for one in self._regions)])
         self.state, self.ready_s = READY, round(time.monotonic() - began_s, 3)
+
+    def plan(self, executable: str, folders: Mapping[Kind, Path]) -> None:
+        """Chooses ports and writes all files, of servers and regions; starts nothing."""
+        for program in self._programs(executable, folders):
+            self.servers[program.name] = Server(program, self._tell)
+        self._write_regions()
 
     async def stop(self) -> None:
         """Ends everything in good order, mirrors first; by force what takes too long."""
@@ -121,7 +124,7 @@ class ServerSet:
 
     # What it is made of ------------------------------------------------------------------------------------------
 
-    def _programs(self, executable: str, folders: dict[Kind, Path]) -> Iterator[Program]:
+    def _programs(self, executable: str, folders: Mapping[Kind, Path]) -> Iterator[Program]:
         """The program of each server, with its ports reserved and the paths to it made."""
         brokers, mirrors = (kafka.Java(executable, folders[kind]) for kind in (Kind.KAFKA, Kind.MIRRORMAKER))
         for region in self._regions:
