@@ -4,24 +4,19 @@ Each fetch is a request for one partition at one offset, and no more than one an
 yet: a broker sends whole batches, up to `ANSWER_BYTES` of them, and a set is often smaller. What is over is decoded by
 the fetch that goes on there, and dropped when none came within `KEEP_S`. So nothing is read ahead of those who read,
 and somebody who stops reading holds nothing after a while.
-
-Offsets may have gaps, where compaction took records and where a transaction ended. They are passed: a set ends at the
-end of its last batch, whatever of that batch is left.
 """
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, Final
 
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.record.memory_records import MemoryRecords
 
-from tocsin.core.requests import Record
-from tocsin.engines.errors import OutOfRange, Unavailable
+from tocsin.engines.errors import OutOfRange
+from tocsin.engines.kafka.answer import Answer
 from tocsin.engines.kafka.brokers import Brokers
 from tocsin.engines.kafka.connection import FETCH_WAIT_S
-from tocsin.engines.log import Delivered, Fetched
+from tocsin.engines.log import Fetched
 
 ANSWER_BYTES: Final = 1024 * 1024
 """What is asked of a broker at one time. A larger batch comes whole."""
@@ -74,7 +69,7 @@ class Fetcher:
         )
         return int(response.topics[0][1][0][3])
 
-    async def _ask(self, topic: str, partition: int, offset: int, size: int, wait_s: float) -> "Answer":
+    async def _ask(self, topic: str, partition: int, offset: int, size: int, wait_s: float) -> Answer:
         """What the log has at `offset`, or at its start when that is above; waits so long when it has nothing."""
         wait_ms = int(min(wait_s, FETCH_WAIT_S) * 1000)
         while True:
@@ -97,13 +92,13 @@ class Fetcher:
             _, _, end, _, start, *_, raw = response.topics[0][1][0]
             return Answer(raw or b"", offset, start, end)
 
-    def _take_left(self, topic: str, partition: int, offset: int) -> "Answer | None":
+    def _take_left(self, topic: str, partition: int, offset: int) -> Answer | None:
         answer, timer = self._left.pop((topic, partition), (None, None))
         if timer is not None:
             timer.cancel()
         return answer if answer is not None and answer.position == offset else None
 
-    def _keep_left(self, topic: str, partition: int, answer: "Answer") -> None:
+    def _keep_left(self, topic: str, partition: int, answer: Answer) -> None:
         self._take_left(topic, partition, -1)
         timer = asyncio.get_running_loop().call_later(KEEP_S, self._left.pop, (topic, partition), None)
         self._left[topic, partition] = answer, timer
@@ -117,53 +112,3 @@ class Fetcher:
 
 def _code_of(response: Any) -> int:
     return int(response.topics[0][1][0][1])
-
-
-class Answer:
-    """What a broker sent of one partition, decoded as it is taken."""
-
-    def __init__(self, raw: bytes, offset: int, log_start: int, log_end: int) -> None:
-        self.position = offset
-        self.log_start = log_start
-        self.log_end = log_end
-        self.ended = False
-        self._asked = offset
-        self._records = self._walk(raw)
-        self._next: tuple[Delivered, int] | None = None
-
-    def take(self, records_max: int, bytes_max: int) -> Fetched:
-        """The next message set: at least one record whatever its size, when there is one."""
-        taken: list[Delivered] = []
-        size = 0
-        while len(taken) < records_max and (found := self._next or next(self._records, None)):
-            self._next = None
-            size += found[1]
-            if taken and size > bytes_max:
-                self._next = found
-                break
-            taken.append(found[0])
-            self.position = found[0].offset + 1
-        else:
-            self._next = self._next or next(self._records, None)
-        if self._next is None:
-            self.ended = True
-        return Fetched(tuple(taken), self.position, self.log_start, max(self.log_end, self.position))
-
-    def _walk(self, raw: bytes) -> Iterator[tuple[Delivered, int]]:
-        batches = MemoryRecords(raw)
-        while batches.has_next():
-            batch = batches.next_batch()
-            if not batch.validate_crc():
-                raise Unavailable(f"the batch at offset {batch.base_offset} is damaged: its checksum differs")
-            if not batch.is_control_batch:
-                for found in batch:
-                    if found.offset >= self._asked:
-                        yield _delivered(found)
-            self.position = max(self.position, batch.next_offset)
-
-
-def _delivered(found: Any) -> tuple[Delivered, int]:
-    value = found.value or b""
-    headers = tuple((name, content or b"") for name, content in found.headers)
-    size = len(found.key or b"") + len(value) + sum(len(name) + len(content) for name, content in headers)
-    return Delivered(found.offset, Record(found.key, value, headers, found.timestamp)), size
