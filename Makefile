@@ -10,7 +10,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs client-deps test test-fast test-api demo bench bench-quick clean
+.PHONY: help .venv lint format docs client-deps test test-fast test-history test-api mutate demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,12 @@ test: $(READY) ## all tests of a pull request
 test-fast: $(READY) ## the same without servers and without those of the whole system
 	WITHOUT_SERVERS=1 $(BIN)/pytest tests --ignore=tests/acceptance
 
+test-history: $(READY) ## data that earlier versions wrote, read by today's code
+	$(BIN)/pytest tests/history
+
+mutate: $(READY) ## change the core, one thing at a time: does a test notice? (ONLY='tocsin.core.book.*')
+	$(BIN)/python tests/mutation/run.py $(if $(ONLY),'$(ONLY)')
+
 test-api: $(READY) $(SCHEMATHESIS) ## generated requests against the querier (REQUESTS=10000)
 	$(BIN)/python tests/api/fuzz.py $(if $(REQUESTS),--requests '$(REQUESTS)')
 
@@ -58,6 +64,9 @@ $(SCHEMATHESIS): tests/api/constraints.txt
 	@$(PYTHON) -m venv --clear build/schemathesis-venv
 	@build/schemathesis-venv/bin/pip install --quiet --disable-pip-version-check -c tests/api/constraints.txt schemathesis
 	@touch $@
+
+sim: $(READY) ## whole regions in virtual time, all faults, by seed (SEEDS=300 FROM=1)
+	$(BIN)/python -m tests.simulation.simulate $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(FROM),--from '$(FROM)')
 
 demo: $(READY) ## two regions, real alerts, every failure in turn (EVENTS=file ENGINE=name STORE=name)
 	$(BIN)/tocsin demo $(if $(EVENTS),--events '$(EVENTS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(STORE),--store '$(STORE)')

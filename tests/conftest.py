@@ -9,6 +9,8 @@ from hypothesis import settings
 # means the change did it; a developer's runs keep searching.
 settings.register_profile("tocsin", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
+# Each mutant of the core meets the same few examples: what one run kills, the next kills too (tests/mutation).
+settings.register_profile("mutation", deadline=None, derandomize=True, database=None, max_examples=25)
 settings.load_profile("ci" if os.environ.get("CI") else "tocsin")
 
 
