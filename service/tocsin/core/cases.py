@@ -135,6 +135,8 @@ class Cases:
         case.trying, case.checked = False, False
         if case.stage is Stage.DONE:
             return  # it was stored by another way in the meantime
+        if case.stage is Stage.QUARANTINED and failure.kind is Kind.UNAVAILABLE:
+            return  # a late copy met an outage: that takes back no evidence, and nobody would try again here
         said = known.last_word(case.key)
         if case.kind is None:
             case.since_us = said.since_us if said else now.unix_us

@@ -97,6 +97,14 @@ class SaveDone(NamedTuple):
     ok: bool
 
 
+class LoseDone(NamedTuple):
+    """A `Lose` is recorded: only now may the range count as done, or a kill could leave it done and unnamed."""
+
+    source: str
+    start: int
+    end: int
+
+
 class BudgetIs(NamedTuple):
     """The replica's budget as it now stands in the store."""
 
@@ -132,6 +140,7 @@ Input = (
     | KeptDone
     | MarkDone
     | SaveDone
+    | LoseDone
     | BudgetIs
     | RegionIs
     | Tick
@@ -191,7 +200,9 @@ class Count(NamedTuple):
 
 
 class Lose(NamedTuple):
-    """Retention removed this range of a source before it was read here: record it, and alarm."""
+    """Retention removed this range of a source before it was read here: record it, and alarm. Answered by `LoseDone`,
+    when it is recorded.
+    """
 
     source: str
     start: int

@@ -103,8 +103,8 @@ class Sources:
         _thin(self._ticks, source)
 
     def lose(self, source: str, log_start: int) -> list[tuple[int, int]]:
-        """Retention has removed what is below `log_start`: the ranges of it that were never taken in hand here. They
-        count as done, since nothing else will ever be delivered there.
+        """Retention has removed what is below `log_start`: the ranges of it that were never taken in hand here. Nothing
+        else will ever be delivered there, so they are done once it is recorded that they are lost.
         """
         runs = self._progress[source].runs
         at = runs.first_open(self._position[source])
@@ -113,8 +113,6 @@ class Sources:
             if at < min(start, log_start):
                 lost.append((at, min(start, log_start)))
             at = max(at, end)
-        for start, end in lost:
-            self.done(source, start, end)
         return lost
 
     def finish(self, hand: Hand) -> None:

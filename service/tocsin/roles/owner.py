@@ -28,6 +28,7 @@ from tocsin.core.effects import (
     Look,
     Looked,
     Lose,
+    LoseDone,
     Mark,
     MarkDone,
     Now,
@@ -306,6 +307,7 @@ class Owner:
         lost = Lost(self.partition, effect.source, effect.start, effect.end, now().unix_us)
         while not await _works(self._around.store.put_lost(lost)):  # noqa: ASYNC110 - a retry, no wait for an event
             await asyncio.sleep(UNREACHABLE_PAUSE_S)
+        self.tell(LoseDone(effect.source, effect.start, effect.end))
 
     def _said(self, statements: Sequence[Statement]) -> None:
         words = (one.word if isinstance(one, Said) else type(one).__name__.lower() for one in statements)

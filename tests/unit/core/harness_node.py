@@ -18,6 +18,7 @@ from tocsin.core.effects import (
     Look,
     Looked,
     Lose,
+    LoseDone,
     Mark,
     MarkDone,
     Save,
@@ -273,6 +274,7 @@ class Node:
                 self._count(service)
             case Lose(source=source, start=start, end=end):
                 store.lost.append((source, start, end))
+                self._guarded(self.world.latency_s(), lambda: self._step(LoseDone(source, start, end)))
             case Alarm():
                 self.alarms.append(effect)
 
