@@ -107,6 +107,7 @@ async def _up(folder: "SetFolder", settings: Settings, screen: "Screen") -> None
 
 def _detach(folder: "SetFolder", settings: Settings) -> None:
     """Starts a supervisor that stays, and tells what it tells until all works."""
+    folder.refuse_if_owned()
     folder.path.mkdir(parents=True, exist_ok=True)
     place = ("--sets-dir", str(folder.path.parent), "--regions-dir", str(settings.regions_dir))
     with folder.supervisor_log.open("wb") as log:

@@ -65,7 +65,6 @@ OPTIONS: Final = (
     "-Dcassandra.superuser_setup_delay_ms=0",
     "-Dcassandra.initial_token=0",
     "-Dcassandra.load_ring_state=false",
-    "-Dcassandra.unsafesystem=true",  # no fsync of system tables: a machine that loses power loses them
     "-Dcassandra.available_processors=2",
 )
 LOGGING: Final = """\

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,12 +21,19 @@ from typing import Any, Final
 from tocsin.engines.errors import Misconfigured, Owned
 
 LOCK: Final = "lock"
+"""Every set's folder has it."""
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 class SetFolder:
     """The folder of one set."""
 
     def __init__(self, path: Path) -> None:
+        """Raises `Misconfigured` for a name that is none, or that leads elsewhere."""
+        if not NAME.fullmatch(path.name):
+            raise Misconfigured(
+                f"{path.name!r} is no name for a set of servers: lower-case letters, digits and hyphens, at most 32"
+            )
         self.path = path
 
     @property
@@ -61,10 +69,7 @@ class SetFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Owned(
-                    f"process {self._owner(lock.fileno())} runs the set {self.name!r} already: "
-                    "end it (tocsin local down), or start another with --name"
-                ) from None
+                raise self._owned(self._owner(lock.fileno())) from None
             lock.truncate(0)
             lock.write(b"%d" % os.getpid())
             lock.flush()
@@ -80,14 +85,27 @@ class SetFolder:
                 return self._owner(lock.fileno())
         return None
 
+    def refuse_if_owned(self) -> None:
+        """Raises `Owned`, as `held` does, while a process runs the set."""
+        if (owner := self.owner()) is not None:
+            raise self._owned(owner)
+
+    def _owned(self, owner: int | None) -> Owned:
+        return Owned(
+            f"process {owner} runs the set {self.name!r} already: end it (tocsin local down), or start another with "
+            "--name"
+        )
+
     def _owner(self, lock: int) -> int | None:
         said = os.pread(lock, 32, 0)
         return int(said) if said.isdigit() else None  # none: it has only just taken it
 
     def remove(self) -> None:
-        """Removes the set with all its data; raises `Owned` while it runs."""
+        """Removes the set with all its data; raises `Owned` while it runs, `Misconfigured` for a folder of others."""
         if not self.path.exists():
             return
+        if not (self.path / LOCK).exists():
+            raise Misconfigured(f"{self.path} is no folder of a set of servers: nothing was removed")
         with self.held():
             shutil.rmtree(self.path)
 

@@ -63,6 +63,7 @@ class Server:
         """How long its last start took until a round trip worked."""
         self._program = program
         self._tell = tell
+        self._starting = asyncio.Lock()
         self._process: Process | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -97,10 +98,15 @@ class Server:
         """Starts it and returns once a round trip worked; at once when it runs already.
 
         Raises `Unavailable`, with the end of its log, when it ended or none worked within `READY_S_MAX`; then it does
-        not run.
+        not run. Raises `Misconfigured` when it is paused.
         """
-        if self._process is not None:
-            return
+        async with self._starting:  # whoever comes second finds it started
+            if self.state is State.PAUSED:
+                raise Misconfigured(f"{self.name} is paused: resume it")
+            if self._process is None:
+                await self._start()
+
+    async def _start(self) -> None:
         began_s = time.monotonic()
         self.state, self.waiting_for, self.ready_s = State.STARTING, "the storage", None
         try:

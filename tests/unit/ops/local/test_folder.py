@@ -37,8 +37,23 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("name", ["..", "", "a/../..", "A", "x" * 33, "-x"])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Misconfigured, match="no name for a set of servers"):
+        SetFolder(Path(f"{tmp_path}/{name}") if name else Path())
+
+
+def test_a_folder_of_something_else_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+
+    with pytest.raises(Misconfigured, match="nothing was removed"):
+        SetFolder(tmp_path / "docs").remove()
+    assert (tmp_path / "docs").is_dir()
+
+
 def test_what_is_published_can_be_read_until_it_is_withdrawn(tmp_path: Path) -> None:
-    folder = SetFolder(tmp_path)
+    folder = SetFolder(tmp_path / "trial")
+    folder.path.mkdir()
     assert folder.published() is None
 
     folder.publish({"state": "ready"})

@@ -101,6 +101,17 @@ async def test_a_paused_server_answers_nothing_and_goes_on_afterwards(kept: Kept
         kept.server.resume()
 
 
+async def test_two_starts_at_once_are_one_and_a_paused_server_is_not_started(kept: Kept) -> None:
+    await asyncio.gather(kept.server.start(), kept.server.start())
+    first = kept.server.pid
+    await kept.server.start()
+    assert kept.server.pid == first
+
+    kept.server.pause()
+    with pytest.raises(Misconfigured, match="echo is paused: resume it"):
+        await kept.server.start()
+
+
 async def test_a_paused_server_can_be_stopped(kept: Kept) -> None:
     await kept.server.start()
     kept.server.pause()
