@@ -261,6 +261,8 @@ class _Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         now = time.monotonic()
+        if _SAID_OF_USE in record.getMessage():
+            return False
         if now - self._told_at.get(str(record.msg), -TELL_EVERY_S) < TELL_EVERY_S:
             return False
         self._told_at[str(record.msg)] = now  # as many as the driver has wordings
@@ -270,8 +272,10 @@ class _Seldom(logging.Filter):
         return True
 
 
+_SAID_OF_USE: Final = "is considered to be an anti-pattern due to ambiguity in non-qualified table names"
+"""Of every statement that is prepared; ours are told their keyspace one by one."""
 _SELDOM: Final = _Seldom()
-_LOGGERS: Final = ("cluster", "connection", "io.libevreactor", "metadata", "policies", "pool", "timestamps")
+_LOGGERS: Final = ("cluster", "connection", "io.libevreactor", "metadata", "policies", "pool", "protocol", "timestamps")
 
 
 def quiet_driver() -> None:

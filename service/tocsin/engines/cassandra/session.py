@@ -14,7 +14,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cassandra.cluster import ResponseFuture, ResultSet
 from cassandra.cluster import Session as DriverSession
@@ -29,6 +29,7 @@ from tocsin.engines.cassandra.migrations import require_current
 from tocsin.engines.errors import EngineError, Unavailable
 from tocsin.topology.engines import CassandraStack
 
+T = TypeVar("T")
 Statement = tuple[str, Sequence[Any]]
 """CQL with a `?` for each value, and the values."""
 Batch = Sequence[Statement]
@@ -88,7 +89,7 @@ class Session:
         if task is None:
             task = self._preparing[cql] = asyncio.create_task(self._prepare(driver, cql))
             task.add_done_callback(_seen)
-        return await asyncio.shield(task)
+        return await self._in_time(task, "has not prepared a statement in time")
 
     async def execute(
         self,
@@ -167,12 +168,16 @@ class Session:
         if self._opening is None or (self._opening.done() and loop.time() >= self._open_again_at):
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_seen)
+        return await self._in_time(self._opening, "is not connected yet")
+
+    async def _in_time(self, task: asyncio.Task[T], what: str) -> T:
+        """What a task shared by many comes to; it goes on when one of them has waited long enough."""
         try:
             async with asyncio.timeout(self._request_s):
-                return await asyncio.shield(self._opening)
+                return await asyncio.shield(task)
         except TimeoutError as error:
             where = ", ".join(self.stack.contact_points)
-            raise Unavailable(f"the connection to Cassandra at {where} is not there yet: is it up?") from error
+            raise Unavailable(f"Cassandra at {where} {what}: is it up, and reachable?") from error
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -191,7 +196,8 @@ class Session:
         try:
             driver = connect(self.stack, self._data_dir, request_s=self._request_s)
             require_current(driver, self.stack)
-            driver.set_keyspace(self.stack.keyspace)
+            if self.stack.flavor == "keyspaces":
+                driver.set_keyspace(self.stack.keyspace)
             driver.cluster.timestamp_generator = self._write_times
         except EngineError:
             _shut_down(driver)
@@ -203,7 +209,9 @@ class Session:
 
     async def _prepare(self, driver: DriverSession, cql: str) -> PreparedStatement:
         try:
-            prepared = await asyncio.to_thread(driver.prepare, cql)
+            # Cassandra is told the keyspace with each statement, and warns of USE; Amazon Keyspaces knows USE alone.
+            keyspace = None if self.stack.flavor == "keyspaces" else self.stack.keyspace
+            prepared = await asyncio.to_thread(driver.prepare, cql, keyspace=keyspace)
         except Exception as error:
             raise unpreparable(error) from error
         finally:
