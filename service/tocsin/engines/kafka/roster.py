@@ -15,9 +15,10 @@ once the one whose word stands first has it, and both see so.
   with the number that the member's own next word would have. Whichever of the two stands first counts. A member that
   reads its burial knows that it has lost all, and goes on as a new one.
 
-A reader that begins in the midst of the log, or in what compaction left of it, has the state of all others when each
-member has spoken twice: a listed holding is taken over from the word, and of two members that list one place the higher
-epoch is right.
+A reader that begins in the midst of the log, or in what compaction left of it, lacks what was said before. It has the
+state of all others once each member has spoken twice and the dead are buried: a listed holding is taken over from the
+word, of two members that list one place the higher epoch is right, and who speaks under a number above its burial's
+had spoken before that.
 """
 
 import collections
@@ -87,20 +88,20 @@ class Roster:
         self.holders: dict[Place, Holder] = {}
         self.top = 0
         """The highest epoch that was ever given, in any group."""
-        self._gone: collections.deque[str] = collections.deque(maxlen=GONE_MAX)
+        self._gone: dict[str, int] = {}
+        """The numbers of their leaving words."""
         self._shares: dict[str, dict[int, str]] = {}
 
     def apply(self, word: Word) -> None:
         """Takes the next word in; one that comes late or twice changes nothing."""
         known = self.members.get(word.member)
-        if word.member in self._gone or (known is not None and word.number <= known.number):
+        if word.number <= (known.number if known else self._gone.get(word.member, 0)):
             return
         self._shares.clear()
         if word.leaves:
-            self._hold(word.member, {})
-            self.members.pop(word.member, None)
-            self._gone.append(word.member)
+            self._leave(word)
             return
+        self._gone.pop(word.member, None)
         self.members[word.member] = Member(word.number, word.name, frozenset(word.wants))
         listed = dict(word.holds)
         self._hold(word.member, listed)
@@ -109,6 +110,13 @@ class Roster:
             if place not in self.holders:
                 self.top += 1
                 self.holders[place] = Holder(word.member, self.top)
+
+    def _leave(self, word: Word) -> None:
+        self._hold(word.member, {})
+        self.members.pop(word.member, None)
+        self._gone[word.member] = word.number
+        if len(self._gone) > GONE_MAX:
+            del self._gone[next(iter(self._gone))]
 
     def _hold(self, member: str, listed: Mapping[Place, int]) -> None:
         """Makes the holdings of a member those that it lists."""
