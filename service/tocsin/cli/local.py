@@ -214,7 +214,7 @@ def reset(name: SetName = NAME, sets_dir: SetsDir = SETS, yes: output.Yes = Fals
     output.confirm(f"end the set {name!r} and remove {folder.path} with all data", undo="there is no way back", yes=yes)
     _end(folder)
     folder.remove()
-    typer.echo(f"removed {folder.path}")
+    typer.echo(f"there is no set {name!r} any more")
 
 
 def _end(folder: "SetFolder") -> bool:
@@ -356,7 +356,7 @@ def _break(
 def _folder(name: str, sets_dir: Path) -> "SetFolder":
     from tocsin.ops.local.folder import SetFolder
 
-    return SetFolder(sets_dir / name)
+    return SetFolder.named(name, sets_dir)
 
 
 def _control(folder: "SetFolder") -> "LocalControl":

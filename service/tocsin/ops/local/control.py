@@ -192,8 +192,8 @@ class LocalControl:
         try:
             with self._folder.socket() as path:
                 reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
-        except OSError as error:
-            raise Unavailable(f"no servers run in {self._folder.path}: start them (tocsin local up)") from error
+        except OSError:
+            raise Unavailable(f"no servers run in {self._folder.path}: start them (tocsin local up)") from None
         with contextlib.closing(writer):
             writer.write(json.dumps({"do": deed, **given}).encode() + b"\n")
             try:

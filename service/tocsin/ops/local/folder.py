@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from tocsin.engines.errors import Misconfigured, Owned
 
@@ -29,12 +29,16 @@ class SetFolder:
     """The folder of one set."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `Misconfigured` for a name that is none, or that leads elsewhere."""
-        if not NAME.fullmatch(path.name):
-            raise Misconfigured(
-                f"{path.name!r} is no name for a set of servers: lower-case letters, digits and hyphens, at most 32"
-            )
         self.path = path
+
+    @classmethod
+    def named(cls, name: str, sets_dir: Path) -> Self:
+        """That of a set of this name; raises `Misconfigured` for a name that is none, or that leads elsewhere."""
+        if not NAME.fullmatch(name):
+            raise Misconfigured(
+                f"{name!r} is no name for a set of servers: lower-case letters, digits and hyphens, at most 32"
+            )
+        return cls(sets_dir / name)
 
     @property
     def name(self) -> str:
@@ -101,7 +105,10 @@ class SetFolder:
         return int(said) if said.isdigit() else None  # none: it has only just taken it
 
     def remove(self) -> None:
-        """Removes the set with all its data; raises `Owned` while it runs, `Misconfigured` for a folder of others."""
+        """Removes the set with all its data, if it is there.
+
+        Raises `Owned` while it runs, `Misconfigured` for a folder of something else.
+        """
         if not self.path.exists():
             return
         if not (self.path / LOCK).exists():
