@@ -19,7 +19,7 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 
 from tocsin.engines.errors import EngineError, Misconfigured, Unavailable
-from tocsin.engines.kafka.connection import CALL_S, RETRY_PAUSE_S, client_arguments, connect
+from tocsin.engines.kafka.connection import CALL_S, REQUEST_S, RETRY_PAUSE_S, client_arguments, connect, explain
 from tocsin.engines.kafka.errors import UNKNOWN_TOPIC_OR_PARTITION, failure, meaning
 from tocsin.engines.kafka.metadata import Metadata, MetadataRequest, TopicMetadata
 from tocsin.topology import KafkaLog
@@ -66,8 +66,17 @@ class Brokers:
         """The answer of any broker, as `ask_leader`."""
         return await self._persist(lambda: self._ask_first(request), _nothing, code_of, doing)
 
-    async def ask_leader(self, topic: str, partition: int, request: Request[Any], code_of: Code, doing: str) -> Any:
-        """The answer of the partition's leader, tried for `CALL_S` while what goes wrong may pass.
+    async def ask_leader(
+        self,
+        topic: str,
+        partition: int,
+        request: Request[Any],
+        code_of: Code,
+        doing: str,
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Any:
+        """The answer of the partition's leader, tried for `CALL_S` while what goes wrong may pass and it is wanted.
 
         Raises what the code of an answer means, `Misconfigured` for an unknown topic or partition, `Unavailable` when
         time is up.
@@ -76,7 +85,7 @@ class Brokers:
         async def ask() -> Any:
             return await self.ask(await self._leader(topic, partition), request)
 
-        return await self._persist(ask, lambda: self._topics.pop(topic, None), code_of, doing)
+        return await self._persist(ask, lambda: self._topics.pop(topic, None), code_of, doing, is_wanted)
 
     async def ask_coordinator(self, group: str, request: Request[Any], code_of: Code, doing: str) -> Any:
         """The answer of the group's coordinator, as `ask_leader`."""
@@ -146,7 +155,12 @@ class Brokers:
         )
 
     async def _persist(
-        self, ask: Callable[[], Awaitable[Any]], forget: Callable[[], object], code_of: Code, doing: str
+        self,
+        ask: Callable[[], Awaitable[Any]],
+        forget: Callable[[], object],
+        code_of: Code,
+        doing: str,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> Any:
         """Asks until there is an answer, time is up, or what goes wrong will not pass."""
         loop = asyncio.get_running_loop()
@@ -163,9 +177,11 @@ class Brokers:
             except Unavailable as error:
                 fault = error
             forget()  # and look anew: it may have moved, or be gone
-            if self._closed or loop.time() + RETRY_PAUSE_S >= until:
+            if loop.time() + RETRY_PAUSE_S >= until:
                 raise fault
             await asyncio.sleep(RETRY_PAUSE_S)
+            if self._closed or not is_wanted():
+                raise fault
 
     # Connections -------------------------------------------------------------------------------------------------
 
@@ -180,10 +196,12 @@ class Brokers:
             raise Misconfigured(
                 f"the Kafka broker at {_shown(address)} is too old or too new: 2.8 to 4.x are spoken to ({error})"
             ) from error
-        except (KafkaError, OSError, TimeoutError) as error:
+        except TimeoutError as error:
             connection.close()
-            why = str(error) or "no answer in time"
-            raise Unavailable(f"the Kafka broker at {_shown(address)} gave no answer: {why}") from error
+            raise Unavailable(f"the Kafka broker at {_shown(address)} gave no answer within {REQUEST_S:g} s") from error
+        except (KafkaError, OSError) as error:
+            connection.close()
+            raise explain(error, _shown(address), await self.arguments()) from error
         except BaseException:
             connection.close()
             raise

@@ -131,11 +131,11 @@ class _Lane:
                     self._refused(parts, error)
                 except EngineError as error:
                     self._producer = None
-                    self._fail([part.append for part in parts] or list(self._waiting), error)
+                    self._fail([part.append for part in parts] or self._leave_all(), error)
                 self._room.set()
         except asyncio.CancelledError:
             closed = Unavailable(f"{self._doing}: this log was closed")
-            self._fail([*(part.append for part in parts), *self._waiting], closed)
+            self._fail([*(part.append for part in parts), *self._leave_all()], closed)
             raise
 
     async def _send_next(self, parts: list[_Part]) -> None:
@@ -147,7 +147,13 @@ class _Lane:
             return
         timeout_ms = int(REQUEST_S * 1000)
         request = ProduceRequest(None, _ALL, timeout_ms, [(self._topic, [(self._partition, batch)])])
-        response = await self._brokers.ask_leader(self._topic, self._partition, request, _code_of, self._doing)
+
+        def is_wanted() -> bool:
+            return any(not part.append.done.done() for part in parts)
+
+        response = await self._brokers.ask_leader(
+            self._topic, self._partition, request, _code_of, self._doing, is_wanted=is_wanted
+        )
         base_offset = response.topics[0][1][0][2]
         self._sequence = (self._sequence + parts[-1].place + parts[-1].length) % _SEQUENCES
         for append, place, _ in parts:
@@ -198,6 +204,12 @@ class _Lane:
                 self._waiting.appendleft(append)
                 self._waiting_bytes += append.size
         self._alone = len(parts)
+
+    def _leave_all(self) -> list[_Append]:
+        left = list(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        return left
 
     def _fail(self, appends: Sequence[_Append], error: EngineError) -> None:
         for append in appends:
