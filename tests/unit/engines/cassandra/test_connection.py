@@ -11,7 +11,7 @@ from cassandra.connection import ConnectionShutdown
 from cassandra.protocol import IsBootstrappingErrorMessage, OverloadedErrorMessage, ServerError
 from cassandra.query import SimpleStatement
 
-from tocsin.engines.cassandra.connection import OneFurtherNode, connect, tls_context
+from tocsin.engines.cassandra.connection import OneFurtherNode, _login, connect, tls_context
 from tocsin.engines.errors import Misconfigured
 from tocsin.topology import CassandraStack
 from tocsin.topology.engines import ClientTls
@@ -100,3 +100,33 @@ def test_a_coordinator_that_counts_too_few_replicas_is_not_the_last_word_and_a_t
     slow = {"consistency": 6, "required_responses": 2, "received_responses": 1, "retry_num": 0}
     assert policy.on_write_timeout(TWICE, write_type=0, **slow) == TOLD
     assert policy.on_read_timeout(TWICE, data_retrieved=False, **slow) == TOLD
+
+
+@pytest.fixture
+def aws_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No identity of this machine or its user, and no question to a service that has one."""
+    pytest.importorskip("boto3", reason="of the extra `aws`")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+
+
+def test_without_an_aws_identity_it_says_how_to_get_one(aws_alone: None, tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match="has no AWS identity: give it a role"):
+        connect(stack(login={"by": "aws", "aws_region": "eu-central-1"}), tmp_path, request_s=1)
+
+
+def test_a_log_in_to_amazon_keyspaces_is_signed_for_its_region(
+    aws_alone: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret of an example")
+    provider = _login(stack(login={"by": "aws", "aws_region": "eu-central-1"}), tmp_path)
+    authenticator = provider.new_authenticator("127.0.0.1")
+    assert authenticator.session.region_name == "eu-central-1"
+    answer = authenticator.evaluate_challenge(b"nonce=91703fdc2ef562e19fbdab0f58e42fe5")
+    assert b"signature=" in answer
+    assert b"access_key=AKIDEXAMPLE" in answer
+    assert b"secret" not in answer
