@@ -10,7 +10,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs client-deps test test-fast test-history test-api mutate demo bench bench-quick clean
+.PHONY: help .venv lint format docs client-deps test test-fast test-history test-api mutate sim demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,9 @@ $(SCHEMATHESIS): tests/api/constraints.txt
 
 sim: $(READY) ## whole regions in virtual time, all faults, by seed (SEEDS=300 FROM=1)
 	$(BIN)/python -m tests.simulation.simulate $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(FROM),--from '$(FROM)')
+
+explore: $(READY) ## all that can happen to the core, within bounds (DEPTH=1: one more change)
+	$(BIN)/python tests/exploration/explore.py $(if $(DEPTH),--depth '$(DEPTH)')
 
 demo: $(READY) ## two regions, real alerts, every failure in turn (EVENTS=file ENGINE=name STORE=name)
 	$(BIN)/tocsin demo $(if $(EVENTS),--events '$(EVENTS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(STORE),--store '$(STORE)')
