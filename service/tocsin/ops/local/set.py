@@ -13,13 +13,14 @@ ends with it, by whatever means that ends.
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 import yaml
 
 from tocsin.config import load_yaml
+from tocsin.engines.cassandra.migrations import migrate
 from tocsin.engines.errors import Misconfigured
 from tocsin.ops.local import cassandra, kafka, mirrormaker, topics
 from tocsin.ops.local.artifacts import Kind, jars, java
@@ -29,7 +30,7 @@ from tocsin.ops.local.ports import HOST, Ports
 from tocsin.ops.local.program import Program
 from tocsin.ops.local.servers import Server, State
 from tocsin.settings import Settings
-from tocsin.topology import Region, load_topology
+from tocsin.topology import CassandraStack, Region, load_topology
 
 STARTING: Final = "starting"
 READY: Final = "ready"
@@ -80,7 +81,9 @@ class ServerSet:
         for path in self.paths.values():
             await path.open()
         self.publish()
-        await _together([self._start_logs(), *(self.servers[f"cassandra-{one.name}"].start() for one in self._regions)])
+        settings = self._settings.model_copy(update={"regions_dir": self.folder.regions})
+        regions = settings.topology().regions  # the same, on this set's engines
+        await _together([self._start_logs(regions, settings), *(self._start_store(one, settings) for one in regions)])
         self.state, self.ready_s = READY, round(time.monotonic() - began_s, 3)
 
     def plan(self, executable: str, folders: Mapping[Kind, Path]) -> None:
@@ -115,10 +118,15 @@ class ServerSet:
             "paths": [path.status for path in self.paths.values()],
         }
 
-    async def _start_logs(self) -> None:
-        await _together(self.servers[f"broker-{region.name}"].start() for region in self._regions)
-        settings = self._settings.model_copy(update={"regions_dir": self.folder.regions})
-        regions = settings.topology().regions  # the same, on this set's engines
+    async def _start_store(self, region: Region, settings: Settings) -> None:
+        """A node, and in it the tables of each stack that it keeps."""
+        await self.servers[f"cassandra-{region.name}"].start()
+        for stack in region.stacks.values():
+            if isinstance(stack, CassandraStack):
+                await asyncio.to_thread(migrate, stack, settings.data_dir)
+
+    async def _start_logs(self, regions: Sequence[Region], settings: Settings) -> None:
+        await _together(self.servers[f"broker-{region.name}"].start() for region in regions)
         await _together(topics.make(self._bootstrap(region.name), region, settings) for region in regions)
         await _together(self.servers[mirror.name].start() for mirror in self._mirrors)
 
