@@ -2,9 +2,12 @@
 
 `append TOPIC PARTITION LABEL COUNT` appends records one by one and prints each offset once it is acknowledged;
 `claim GROUP PARTITION` prints the epoch and keeps the claim until its standard input ends, as it does with its parent.
+`share GROUP COUNT` claims partition numbers as a creator does, until its standard input ends, and prints `owns N
+EPOCH`, `lost N EPOCH` when a claim ended by itself, and `gives N EPOCH` before it releases what another should have.
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Final
 
 from tests.contract.log_adapters import ADAPTERS
 from tocsin.core.requests import Record
+from tocsin.engines.errors import Owned
 from tocsin.engines.log import Log
 
 
@@ -27,7 +31,28 @@ async def _claim(log: Log, group: str, partition: str) -> None:
     await asyncio.to_thread(sys.stdin.read)
 
 
-JOBS: Final[dict[str, Callable[..., Awaitable[None]]]] = {"append": _append, "claim": _claim}
+async def _share(log: Log, group: str, count: str) -> None:
+    ending = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    async with asyncio.TaskGroup() as tasks:
+        owning = [tasks.create_task(_own(log, group, number)) for number in range(int(count))]
+        await ending
+        for task in owning:
+            task.cancel()
+
+
+async def _own(log: Log, group: str, number: int) -> None:
+    while True:
+        with contextlib.suppress(Owned):
+            claim = await log.claim(group, number)
+            print("owns", number, claim.epoch, flush=True)  # noqa: T201
+            while log.holds(claim) and not log.asked_back(claim):  # noqa: ASYNC110 - as owners do, at each tick
+                await asyncio.sleep(0.02)
+            print("gives" if log.holds(claim) else "lost", number, claim.epoch, flush=True)  # noqa: T201
+            await log.release(claim)
+        await asyncio.sleep(0.1)
+
+
+JOBS: Final[dict[str, Callable[..., Awaitable[None]]]] = {"append": _append, "claim": _claim, "share": _share}
 
 
 async def _main(adapter: str, place: str, job: str, *arguments: str) -> None:

@@ -290,6 +290,7 @@ class Ownership:
 
     async def _read(self) -> None:
         """Applies the words, for ever."""
+        failing = False
         while True:
             wait_s = self._session_s / 10 if self._caught_up.is_set() else 0.0
             try:
@@ -302,9 +303,12 @@ class Ownership:
                 self._begin_anew()
                 continue
             except EngineError as error:
-                _log.warning("topic %s cannot be read: %s", OWNERS, error, extra={"action": "owners_unread"})
+                if not failing:
+                    _log.warning("topic %s cannot be read: %s", OWNERS, error, extra={"action": "owners_unread"})
+                failing = True
                 await asyncio.sleep(min(PAUSE_S, self._session_s / 10))
                 continue
+            failing = False
             for delivered in fetched.records:
                 self._apply(delivered.record.value)
             self._read_to = fetched.next_offset
