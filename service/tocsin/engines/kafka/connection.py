@@ -77,9 +77,9 @@ def explain(error: BaseException, where: str, arguments: Mapping[str, Any]) -> E
                 f"the certificate of the Kafka broker at {where} is not trusted: {reason}. Set log.tls.ca_file of the "
                 "region file to the CA that issued it, and log.bootstrap to a name that it was issued for"
             )
-        case ssl.SSLError(reason=reason):
+        case ssl.SSLError() as fault:
             return Misconfigured(
-                f"no TLS connection to the Kafka broker at {where}: {reason or error}. Does its listener speak TLS, "
+                f"no TLS connection to the Kafka broker at {where}: {fault}. Does its listener speak TLS, "
                 "and does it want a certificate of ours (log.tls.cert_file and key_file of the region file)?"
             )
         case UnsupportedSaslMechanismError() | IllegalSaslStateError():
