@@ -40,9 +40,14 @@ async def test_a_claim_excludes_every_other_instance_of_the_process(
 ) -> None:
     claim = await log.claim(group, 3)
     assert claim[:2] == (group, 3)
-    for other in (log, open_log()):
+    assert log.holds(claim)
+    assert not log.asked_back(claim)
+    other = open_log()
+    for one in (log, other):
         with pytest.raises(Owned, match=rf"partition 3 of group {group} .*{os.getpid()}"):
-            await other.claim(group, 3)
+            await one.claim(group, 3)
+    assert log.holds(claim)
+    assert not other.holds(claim)
 
 
 async def test_claims_of_other_groups_and_partitions_are_free(
@@ -58,14 +63,17 @@ async def test_a_released_claim_is_free_and_its_epoch_never_comes_again(
 ) -> None:
     first = await log.claim(group, 0)
     await log.release(first)
+    assert not log.holds(first)
     other, other_instance = open_log(), open_log()
     second = await other.claim(group, 0)
     await log.release(first)  # again, and no longer ours: nothing
     with pytest.raises(Owned):
         await log.claim(group, 0)
     await other.close()
+    assert not other.holds(second)
     third = await log.claim(group, 0)
     assert first.epoch < second.epoch < third.epoch
+    assert [log.holds(claim) for claim in (first, second, third)] == [False, False, True]
     await log.release(first)  # an older one of our own: the claim of today stays
     with pytest.raises(Owned):
         await other_instance.claim(group, 0)

@@ -91,6 +91,9 @@ class Ownership:
         self._roster = Roster()
         self._vigil = Vigil(session_s)
         self._read_to = 0
+        self._known_s = float("-inf")
+        """All that the log had at this time was read."""
+        self._reading_on = asyncio.Lock()
         self._has_read = asyncio.Condition()
         self._caught_up = asyncio.Event()
         self._news = asyncio.Event()
@@ -115,6 +118,7 @@ class Ownership:
                 await self._begin()
                 if place not in self._me.wants:
                     await self._speak()
+                await self._read_on()
                 await self._until_holder_is_heard(place)
                 self._refuse_others(place)
                 return await self._take(place)
@@ -159,6 +163,17 @@ class Ownership:
         self._me.claims.clear()
 
     # Claiming ----------------------------------------------------------------------------------------------------
+
+    async def _read_on(self) -> None:
+        """Returns when all that the log had at the call was read; who asks at the same time shares the question."""
+        asked_s = self._now_s()
+        async with self._reading_on:
+            if self._known_s < asked_s:
+                looked_s = self._now_s()
+                _, end = await self._log.bounds(OWNERS, 0)
+                async with self._has_read:
+                    await self._has_read.wait_for(lambda: self._read_to >= end)
+                self._known_s = looked_s
 
     async def _until_holder_is_heard(self, place: Place) -> None:
         def is_known() -> bool:
