@@ -6,6 +6,9 @@ when that ends the child is each of it tried alone, and only what ends the child
 The child runs `serve`. It lives on from trial to trial and is replaced when one ends it; it speaks MessagePack with a
 length before it on its standard input and output.
 
+What has ended or hung a child alone is tried again and again, and each hang takes the whole limit. So it waits until
+nobody else does: else the innocent of a set wait for a round of hangs each.
+
 The child says when it has a request in hand. One that ended before that, idle, says nothing of the request that finds
 it dead: a child that was killed between two trials must not bear witness against a good request.
 """
@@ -22,6 +25,7 @@ from typing import Final
 import msgspec
 
 from tocsin.core.failures import Failure, Kind
+from tocsin.core.ids import RequestKey
 from tocsin.core.incidents import fold
 from tocsin.core.requests import Request
 from tocsin.engines.errors import EngineError
@@ -36,6 +40,8 @@ HAND_S_MAX: Final = 5.0
 END_S_MAX: Final = 1.0
 TRIAL_BYTES_MAX: Final = 1 << 30
 """Address space of the child."""
+CRASHED_MAX: Final = 10_000
+"""Of so many it is remembered that they crashed; others take their turn as if they had not."""
 _LENGTH: Final = struct.Struct(">I")
 
 
@@ -48,6 +54,10 @@ class Trials:
         self._trial_s_max = trial_s_max
         self._child: Process | None = None
         self._lock = asyncio.Lock()
+        self._crashed: set[RequestKey] = set()
+        """What ended or hung a child when it was last tried alone."""
+        self._others = 0
+        """How many trials of anything else wait or are under way."""
 
     @property
     def busy(self) -> bool:
@@ -56,17 +66,36 @@ class Trials:
 
     async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
         """Stores the requests, all in one trial or each tried alone; returns the failures by index."""
-        async with self._lock:
-            failures = await self._try(requests)
+        failures = await self._try_in_turn(requests)
         if len(requests) == 1 or not any(failure.kind is Kind.CRASHED for failure in failures.values()):
             return failures
         alone = {}
         for index, request in enumerate(requests):
-            async with self._lock:
-                failure = (await self._try([request])).get(0)
+            failure = (await self._try_in_turn([request])).get(0)
             if failure is not None:
                 alone[index] = failure
         return alone
+
+    async def _try_in_turn(self, requests: Sequence[Request]) -> dict[int, Failure]:
+        """One trial at a time, in the order in which they came, but for what crashed before: that comes last."""
+        last = all(request.key in self._crashed for request in requests)
+        self._others += not last
+        try:
+            while True:
+                async with self._lock:  # which is fair: who lets others go first waits behind all that wait
+                    if not (last and self._others):
+                        return await self._try_and_remember(requests)
+        finally:
+            self._others -= not last
+
+    async def _try_and_remember(self, requests: Sequence[Request]) -> dict[int, Failure]:
+        failures = await self._try(requests)
+        if len(requests) == 1:
+            if not failures or failures[0].kind is not Kind.CRASHED:
+                self._crashed.discard(requests[0].key)
+            elif len(self._crashed) < CRASHED_MAX:
+                self._crashed.add(requests[0].key)
+        return failures
 
     async def _try(self, requests: Sequence[Request]) -> dict[int, Failure]:
         def all_failed(kind: Kind, reason: str) -> dict[int, Failure]:

@@ -99,6 +99,25 @@ async def test_a_request_that_hangs_is_crashed_after_the_time_limit(
     assert has_ended(pids(tmp_path)[0])
 
 
+async def test_what_hung_before_waits_until_all_others_were_tried(trials: Trials, switch: FaultSwitch) -> None:
+    switch.set_rule(
+        Rule(id="hang", region="a", port="store", kind=Fault.DELAY, op="write", dedup_key="hang", delay_s=60)
+    )
+    hanging, good = [request("hang-1"), request("hang-2")], [request("good-1"), request("good-2"), request("hang-3")]
+    for one in hanging:
+        await outcome(trials, one)
+    ended: list[str] = []
+
+    async def tried(name: str, *requests: Request) -> None:
+        await trials.write(requests)
+        ended.append(name)
+
+    again = [tried(one.key.parent.dedup_key, one) for one in hanging]
+    await asyncio.gather(*again, tried("the set", *good))
+    assert ended[0] == "hang-1", "it was under way"
+    assert ended[1:] == ["the set", "hang-2"]
+
+
 async def test_a_request_that_takes_all_memory_ends_its_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (tmp_path / "orders").write_text("greedy")
