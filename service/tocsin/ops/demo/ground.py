@@ -20,6 +20,8 @@ from tocsin.settings import Settings
 
 SERVERS: Final = Path("build/servers/demo")
 LOOK_EVERY_S: Final = 0.2
+EMBEDDED_WAIT_S_MAX: Final = 60.0
+REAL_WAIT_S_MAX: Final = 120.0
 END_S_MAX: Final = 60.0
 """Servers that have not ended so long after they were asked to are killed."""
 
@@ -31,6 +33,8 @@ class Ground(NamedTuple):
     store: str
     settings: Settings
     mirrors: Mirrors
+    wait_s_max: float
+    """How long anything may take to come about: on real servers a creator that was killed is waited for first."""
 
 
 @asynccontextmanager
@@ -43,7 +47,7 @@ async def prepare(
     start.
     """
     if engine is Engine.EMBEDDED:
-        yield Ground(engine, "sqlite", settings, EmbeddedMirrors(switch))
+        yield Ground(engine, "sqlite", settings, EmbeddedMirrors(switch), EMBEDDED_WAIT_S_MAX)
         return
     folder = SetFolder(SERVERS)
     folder.remove()
@@ -57,10 +61,9 @@ async def prepare(
     try:
         telling = asyncio.create_task(_tell(servers, say))
         await _ready(folder, telling)
-        control = LocalControl(folder.path)
-        yield Ground(
-            engine, "cassandra", settings.model_copy(update={"regions_dir": folder.regions}), ServerMirrors(control)
-        )
+        on_servers = settings.model_copy(update={"regions_dir": folder.regions})
+        mirrors = ServerMirrors(LocalControl(folder.path))
+        yield Ground(engine, "cassandra", on_servers, mirrors, REAL_WAIT_S_MAX)
     finally:
         await _end(servers)
     await telling

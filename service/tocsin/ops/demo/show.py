@@ -27,7 +27,6 @@ from tocsin.ops.verify import Report, verify
 from tocsin.settings import Settings
 
 HISTORY: Final = "history.jsonl"
-QUIET_S_MAX: Final = 60.0
 WHY: Final = {row.name: row.why for row in TABLE}
 DEMO_SERVICE: Final = "demo"
 
@@ -139,12 +138,12 @@ async def _give(
                 for scenario in SCENARIOS:
                     audience.scene(scenario)
                     limits = topology.regions[0].limits
-                    stage = Stage(scenario.name, local, player, stores, switch, ground.mirrors, limits)
+                    stage = Stage(scenario.name, local, player, stores, switch, ground, limits)
                     outcomes.append(await _act(scenario, stage))
                     await stage.heal()
                     audience.scene_ended(outcomes[-1])
                 audience.say("healed; waiting for quiet")
-                await _quiet(stores, len(player.accepted))
+                await _quiet(stores, len(player.accepted), ground.wait_s_max)
             audience.say("verifying: every row of both regions, field by field; and what clients were told")
             partitions = topology.regions[0].partitions
             report = await verify(stores, partitions=partitions, everything=True)
@@ -240,9 +239,9 @@ async def _decisions(stage: Stage, region: str) -> list[tuple[str, str, str]]:
     return decided
 
 
-async def _quiet(stores: Mapping[str, Store], accepted: int) -> None:
+async def _quiet(stores: Mapping[str, Store], accepted: int, wait_s_max: float) -> None:
     """Waits until every region has an outcome for everything that was accepted, and nothing is held or set aside."""
-    deadline = time.monotonic() + QUIET_S_MAX
+    deadline = time.monotonic() + wait_s_max
     while time.monotonic() < deadline:
         try:
             counts = [await _counts(store) for store in stores.values()]

@@ -17,11 +17,10 @@ from tocsin.core.limits import Limits
 from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch, Rule
 from tocsin.engines.store import Store
-from tocsin.ops.demo.mirrors import Mirrors
+from tocsin.ops.demo.ground import Ground
 from tocsin.ops.demo.player import LANES, Accepted, Event, Player
 from tocsin.ops.supervisor import LocalSet
 
-WAIT_S_MAX: Final = 40.0
 POLL_S: Final = 0.1
 NOTICE_S: Final = 4 * CHECK_EVERY_S
 """After this every process acts by the rules that were set."""
@@ -44,7 +43,7 @@ class Stage:
         player: Player,
         stores: Mapping[str, Store],
         switch: FaultSwitch,
-        mirrors: Mirrors,
+        ground: Ground,
         limits: Limits,
     ) -> None:
         self.name = name
@@ -54,7 +53,8 @@ class Stage:
         self._player = player
         self._stores = stores
         self._switch = switch
-        self._mirrors = mirrors
+        self._mirrors = ground.mirrors
+        self._wait_s_max = ground.wait_s_max
         self._limits = limits
         self._neighbours: list[Accepted] = []
 
@@ -189,13 +189,16 @@ class Stage:
         await self._all_stored(list(self.requests.values()))
 
     async def _all_stored(self, requests: list[str]) -> None:
+        waiting = [(region, request) for region in self._stores for request in requests]
+
         async def reached() -> str:
-            for region, store in self._stores.items():
-                for request in requests:
-                    temporal_id, digest = parse_printed(request)
-                    found = await store.find_entries(temporal_id)
-                    if not any(entry.key.digest.startswith(digest) for entry in found):
-                        return f"region {region} has not stored {request}"
+            while waiting:
+                region, request = waiting[-1]
+                temporal_id, digest = parse_printed(request)
+                found = await self._stores[region].find_entries(temporal_id)
+                if not any(entry.key.digest.startswith(digest) for entry in found):
+                    return f"region {region} has not stored {request}"
+                waiting.pop()
             return ""
 
         await self._wait(reached)
@@ -218,7 +221,7 @@ class Stage:
         return "" if is_ready is wanted else f"{role} of region {region} says {answer.text}"
 
     async def _wait(self, reached: Callable[[], Awaitable[str]]) -> None:
-        deadline = time.monotonic() + WAIT_S_MAX
+        deadline = time.monotonic() + self._wait_s_max
         while True:
             try:
                 missing = await reached()
@@ -227,7 +230,7 @@ class Stage:
             if not missing:
                 return
             if time.monotonic() > deadline:
-                raise Deviation(f"after {WAIT_S_MAX:.0f} s: {missing}")
+                raise Deviation(f"after {self._wait_s_max:.0f} s: {missing}")
             await asyncio.sleep(POLL_S)
 
     # Events -----------------------------------------------------------------------------------------------------
