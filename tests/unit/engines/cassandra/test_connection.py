@@ -124,9 +124,10 @@ def test_a_log_in_to_amazon_keyspaces_is_signed_for_its_region(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret of an example")
     provider = _login(stack(login={"by": "aws", "aws_region": "eu-central-1"}), tmp_path)
+    assert provider is not None
     authenticator = provider.new_authenticator("127.0.0.1")
     assert authenticator.session.region_name == "eu-central-1"
     answer = authenticator.evaluate_challenge(b"nonce=91703fdc2ef562e19fbdab0f58e42fe5")
-    assert b"signature=" in answer
-    assert b"access_key=AKIDEXAMPLE" in answer
-    assert b"secret" not in answer
+    assert "signature=" in answer
+    assert "access_key=AKIDEXAMPLE" in answer
+    assert "secret" not in answer
