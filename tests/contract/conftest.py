@@ -92,8 +92,10 @@ def store_adapter(request: pytest.FixtureRequest) -> StoreAdapter:
 
 
 @pytest.fixture
-def store_place(tmp_path: Path) -> Path:
-    return tmp_path / "outcomes.db"
+def store_place(store_adapter: StoreAdapter, tmp_path: Path) -> Path:
+    """A place at which nothing was stored yet."""
+    store_adapter.prepare(tmp_path / "outcomes")
+    return tmp_path / "outcomes"
 
 
 @pytest_asyncio.fixture

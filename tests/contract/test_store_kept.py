@@ -1,7 +1,5 @@
 """What is kept of failures: one row a request, whole, with the decisions that brought it where it is."""
 
-import pytest
-
 from tests.contract.store_rows import ID, PARENT, kept, key
 from tocsin.core.ids import NOBODY, Parent
 from tocsin.core.kept import Stage
@@ -30,13 +28,14 @@ async def test_a_higher_version_replaces_the_row(store: Store) -> None:
     assert await store.kept_rows(stages=[Stage.ASIDE]) == [replacement]
 
 
-@pytest.mark.parametrize("version", [4, 5])
-async def test_a_version_that_is_not_above_the_one_there_changes_nothing(store: Store, version: int) -> None:
+async def test_a_lower_version_than_the_one_there_and_the_same_again_change_nothing(store: Store) -> None:
     await store.put_kept(kept(version=5, stage=Stage.QUARANTINED))
 
-    await store.put_kept(kept(version=version, stage=Stage.HELD))
+    await store.put_kept(kept(version=4, stage=Stage.HELD, partition=4, since_us=9))
+    await store.put_kept(kept(version=5, stage=Stage.QUARANTINED))
 
     assert await store.kept_rows() == [kept(version=5, stage=Stage.QUARANTINED)]
+    assert await store.kept_rows(partition=4) == []
 
 
 async def test_rows_come_oldest_since_first_by_partition_and_stage(store: Store) -> None:

@@ -7,7 +7,6 @@ from tocsin.engines.audit import FILE as AUDIT_FILE
 from tocsin.engines.audit import AuditTrail, Deed
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
-from tocsin.engines.errors import Misconfigured
 from tocsin.engines.faults import FaultSwitch
 from tocsin.engines.faulty import FaultyLog, FaultyStore
 from tocsin.engines.log import Log
@@ -79,8 +78,10 @@ def _store(stack: SqliteStack | CassandraStack, settings: Settings, *, read_only
     match stack:
         case SqliteStack(path=path):
             return EmbeddedStore(settings.path(path), journal=settings.journal, read_only=read_only)
-        case CassandraStack():
-            raise Misconfigured("this version has no adapter for Cassandra yet")
+        case CassandraStack() as section:
+            from tocsin.engines.cassandra.store import CassandraStore  # noqa: PLC0415 - its client is for its users only
+
+            return CassandraStore(section, settings.data_dir, read_only=read_only)
 
 
 def _switch(settings: Settings) -> FaultSwitch | None:

@@ -1,9 +1,10 @@
 """The store port: what Tocsin needs of a region's outcome store.
 
 Entries are immutable; of several records with one key the lowest (received-at, region) wins, by a conditional upsert.
-All other rows are versioned by their writer: a put with a version that is not above the row's own changes nothing.
-Bodies and records are opaque bytes to a store. Every call may raise `Unavailable`, `Misconfigured` or (for puts)
-`Refused`; `write` alone never does, because one entry's fate says nothing of its neighbours'.
+All other rows are versioned by their writer, who uses a version once: a put below the version there changes nothing,
+and the same put again neither; of two different ones with one version a store may keep either. Bodies and records are
+opaque bytes to a store. Every call may raise `Unavailable`, `Misconfigured` or (for puts) `Refused`; `write` alone
+never does, because one entry's fate says nothing of its neighbours'.
 """
 
 from collections.abc import Sequence
@@ -70,7 +71,9 @@ class Store(Protocol):
         """
 
     async def count_entries(self, where: EntryFilter) -> int:
-        """How many entries match, whatever the filter's offset and limit."""
+        """How many entries match, whatever the filter's offset and limit. Of a request that was received before
+        `since_us` and once more after it, a store may count what came after.
+        """
 
     async def mark(self, key: RequestKey, number: int, *, dropped: bool) -> None:
         """Marks a key as dropped, or lifts the mark, whether its entry is there or not. Of several marks of a key the
@@ -83,18 +86,25 @@ class Store(Protocol):
     # Incidents ---------------------------------------------------------------------------------------------------
 
     async def put_incidents(self, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
-        """Replaces the folded incidents of a parent, unless this version of them or a higher one is there."""
+        """Replaces the folded incidents of a parent, unless a higher version of them is there. Once acknowledged, it
+        hides what is written to the parent with a lower version, however late that comes. After a failure part of it
+        may be there: put the parent whole again, with a higher version.
+        """
 
     async def update_incidents(self, parent: Parent, changed: Sequence[Incident], version: int) -> None:
         """Writes these incidents of a parent, each in the place of the one with its key if there is one; the parent's
-        others stay. All of it or, when this version of the parent's incidents or a higher one is there, nothing.
+        others stay. Below the version of the last whole put nothing of it is seen. Above it this is for the owner that
+        put the parent whole, and that waits for the end of one update before the next; after a failure part of it may
+        be there: put the parent whole again, with a higher version.
         """
 
     async def incidents_of(self, parent: Parent) -> list[Incident]:
         """The folded incidents of a parent, oldest first."""
 
     async def find_incidents(self, where: IncidentFilter) -> list[Incident]:
-        """The incidents that match, newest first unless the filter says otherwise."""
+        """The incidents that match, newest first unless the filter says otherwise. An id names an incident through the
+        entry that has it: what was folded from entries that are not stored is not found by id.
+        """
 
     async def count_incidents(self, where: IncidentFilter) -> int:
         """How many incidents match, whatever the filter's offset and limit."""
