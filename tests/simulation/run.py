@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from tests.simulation import loop as virtual
 from tests.simulation.coverage import CELLS, MAKERS
-from tests.simulation.faults import ALONE, KINDS, Scene
+from tests.simulation.faults import ALONE, KINDS
 from tests.simulation.load import Load
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.rest import rest
+from tests.simulation.scene import Scene
 from tests.simulation.watch import Watch
 from tests.simulation.world import LIMITS, Shape, World
 from tocsin.core.statements import PersonWord
