@@ -4,9 +4,9 @@
 
 Two tasks run once something was claimed. One reads the topic and applies each word (`roster.py` has the theory); the
 other says our words: at once when there is news, else three times a session. A word that was read back proves that we
-were a member when it was said, so our *lease* ends one session after that; others bury us when they have read nothing
-of us for a session, which is later. So a process that was stopped, or cut off, knows by its own clock and without
-asking that its claims are no longer in force, before anyone else may have them. It goes on as a new member.
+were a member when it was said, so our *lease* runs for most of a session from there. Others bury us when they have read
+nothing of us for a whole one, which is later. So a process that was stopped, or cut off, knows by its own clock and
+without asking that its claims are no longer in force, before anyone else may have them. It goes on as a new member.
 
 The fence is the epoch, as on every log: what a former owner still has in flight does no harm.
 """
@@ -31,7 +31,9 @@ from tocsin.engines.log import Claim, Fetched, Topic
 
 OWNERS: Final = "owners"
 SESSION_S: Final = 10.0
-"""Who is silent for so long has lost its claims. A stretch in which the event loop is blocked must be shorter."""
+"""Who is silent for so long has lost its claims. An event loop that is blocked for half of it does no harm."""
+LEASE: Final = 0.9
+"""The part of a session for which a word is good by our own clock: so much may the clocks of two machines differ."""
 WANT_S: Final = 5.0
 """Who would own a partition number asks for it at least this often (creators do once a second)."""
 WORDS_MAX: Final = 10_000
@@ -274,7 +276,7 @@ class Ownership:
         if self._me is me:
             self._check_lease()
         if self._me is me:
-            me.lease_end_s = said_s + self._session_s
+            me.lease_end_s = said_s + LEASE * self._session_s
             me.wants = frozenset(word.wants)
 
     def _next_word(self, me: _Self, now_s: float) -> Word:
