@@ -19,6 +19,10 @@ except ImportError as _error:
 
 MARGIN_S: Final = 60.0
 """A token is made anew this long before it ends."""
+_NO_IDENTITY: Final = (
+    *(NoCredentialsError, PartialCredentialsError, ProfileNotFound, ValueError),
+    AttributeError,  # where botocore finds nothing at all, the signer asks None for its key
+)
 
 
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
@@ -41,8 +45,8 @@ class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
                 try:
                     # The identity may have to be asked for over the network.
                     signed = await asyncio.to_thread(MSKAuthTokenProvider.generate_auth_token, self._aws_region)
-                except (ValueError, NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
-                    raise AuthenticationFailedError(f"this process has no AWS identity: {error}") from error
+                except _NO_IDENTITY as error:
+                    raise AuthenticationFailedError(f"this process has no AWS identity ({error})") from error
                 except BotoCoreError as error:
                     raise KafkaConnectionError(f"AWS gave no token: {error}") from error
                 self._token, self._ends_at = signed[0], signed[1] / 1000
