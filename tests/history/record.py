@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import httpx2
 
-from tests.history.golden import DIGESTS, GOLDEN, digests, folders, record_line, row_lines
+from tests.history.goldens import DIGESTS, GOLDEN, digests, folders, record_line, row_lines
 from tocsin.core.ids import parse_printed
 from tocsin.core.kept import Stage
 from tocsin.core.progress import FORMAT

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.history import golden
-from tests.history.golden import Rows
+from tests.history import goldens
+from tests.history.goldens import Rows
 from tests.two_regions import Site, TwoRegions, set_environment, two_regions
 from tocsin.core.budget import Budget
 from tocsin.core.documents import BUDGET, REGION_WORDS, SERVICES_SEEN, PartitionStatus, RegionWords, ServicesSeen
@@ -31,7 +31,7 @@ from tocsin.engines.faults import Fault, Rule
 from tocsin.topology import LEDGER, REQUESTS
 
 REGIONS = ("a", "b")
-FOLDERS = golden.folders()
+FOLDERS = goldens.folders()
 EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 EACH_REGION = pytest.mark.parametrize("region", REGIONS)
 LOOK_EVERY_S, LOOKS_MAX = 0.1, 1_000
@@ -42,8 +42,8 @@ LEFT_OUT = (Stage.QUARANTINED, Stage.DROPPED)
 
 
 def test_a_golden_is_never_changed() -> None:
-    recorded = json.loads(golden.DIGESTS.read_text())
-    assert golden.digests() == recorded, "a golden is never edited: record another one, tests/history/record.py NUMBER"
+    recorded = json.loads(goldens.DIGESTS.read_text())
+    assert goldens.digests() == recorded, "a golden is never edited: record another one, tests/history/record.py NUMBER"
 
 
 def test_the_newest_golden_has_todays_formats() -> None:
@@ -58,7 +58,7 @@ def test_the_newest_golden_has_todays_formats() -> None:
 @EACH_REGION
 def test_recorded_requests_are_read_and_written_alike(folder: Path, region: str) -> None:
     seen: set[Any] = set()
-    for _, record in golden.records(folder, region, REQUESTS):
+    for _, record in goldens.records(folder, region, REQUESTS):
         match decode_record(record):
             case Request() as request:
                 seen.add(request.schema)
@@ -78,7 +78,7 @@ def test_recorded_requests_are_read_and_written_alike(folder: Path, region: str)
 @EACH_REGION
 def test_recorded_statements_are_read_and_written_alike(folder: Path, region: str) -> None:
     seen = set()
-    for _, record in golden.records(folder, region, LEDGER):
+    for _, record in goldens.records(folder, region, LEDGER):
         statement = decode_statement(record.key, record.value)
         assert not isinstance(statement, Unknown)
         assert encode_statement(statement) == (record.key, record.value)
@@ -119,7 +119,7 @@ def test_recorded_incidents_are_todays_fold_of_the_recorded_entries(folder: Path
     folded = [incident for entries in parents.values() for incident in fold(entries)]
     assert sorted(folded, key=lambda incident: incident.key) == rows.incidents
     assert {entry.schema for entry in rows.entries} == {1, 2}
-    for _, record in golden.records(folder, region, REQUESTS):
+    for _, record in goldens.records(folder, region, REQUESTS):
         content = decode_record(record)
         if isinstance(content, Request) and (stored := [row for row in rows.entries if row.key == content.key]):
             assert stored == [entry_of(content)]
@@ -144,7 +144,7 @@ async def replayed(place: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -
         await regions.make_topics()
         for site in regions.both:
             for topic in (REQUESTS, LEDGER):
-                for partition, record in golden.records(folder, site.name, topic):
+                for partition, record in goldens.records(folder, site.name, topic):
                     await site.log.append(topic, partition, [record])
         await regions.start()
         yield regions
@@ -161,7 +161,7 @@ async def test_todays_creators_come_to_the_recorded_outcome(
         await regions.stop()
         for site in regions.both:
             then = Rows(folder, site.name)
-            assert await golden.incidents(site.store) == then.incidents
+            assert await goldens.incidents(site.store) == then.incidents
             assert sorted(await site.store.scan_marks()) == then.marks
             assert await site.store.kept_rows(stages=[Stage.HELD, Stage.ASIDE]) == []
             for row in await site.store.progress():
@@ -175,13 +175,13 @@ async def comes_to(site: Site, then: Rows) -> None:
     """Returns once a region has the recorded entries, and left out what it left out then."""
     expected = [(row.key, row.stage, row.kind) for row in then.kept if row.stage in LEFT_OUT]
     for _ in range(LOOKS_MAX):
-        if await golden.entries(site.store) == then.entries and await left_out(site.store) == expected:
+        if await goldens.entries(site.store) == then.entries and await left_out(site.store) == expected:
             return
         await asyncio.sleep(LOOK_EVERY_S)
-    missing = set(then.entries) ^ set(await golden.entries(site.store))
+    missing = set(then.entries) ^ set(await goldens.entries(site.store))
     pytest.fail(f"region {site.name}: entries that differ: {missing}; left out: {await left_out(site.store)}")
 
 
 async def left_out(store: Any) -> list[tuple[Any, Stage, Kind]]:
     """What is quarantined or dropped, and as what kind of failure."""
-    return [(row.key, row.stage, row.kind) for row in await golden.kept_rows(store) if row.stage in LEFT_OUT]
+    return [(row.key, row.stage, row.kind) for row in await goldens.kept_rows(store) if row.stage in LEFT_OUT]

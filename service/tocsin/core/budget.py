@@ -14,6 +14,8 @@ from collections.abc import Collection
 
 import msgspec
 
+from tocsin.core.documents import decode_document
+
 
 class Budget(msgspec.Struct, frozen=True):
     """A replica's budget, kept in its outcome store. `counted` is sorted."""
@@ -52,5 +54,5 @@ class Budget(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, raw: bytes) -> "Budget":
-        """The budget of a document's bytes; raises msgspec.DecodeError when they are not that."""
-        return msgspec.json.decode(raw, type=cls)
+        """The budget of a document's bytes; raises ValueError when they are not that."""
+        return decode_document(raw, cls)

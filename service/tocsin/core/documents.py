@@ -5,14 +5,24 @@ be spelt in two ways. A reader ignores fields that it does not know, so a newer 
 such a document too, with a page of its own (`budget.py`).
 """
 
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 BUDGET: Final = "budget"
 REGION_WORDS: Final = "region-words"
 SERVICES_SEEN: Final = "services-seen"
 STATUS_PREFIX: Final = "status/"
+
+
+def decode_document(raw: bytes, kind: type[T]) -> T:
+    """The value of a document's bytes; raises ValueError when they are not that."""
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except RecursionError as error:
+        raise ValueError("the document is nested without end") from error
 
 
 class _Written(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,8 +34,8 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """The value of a document's bytes; raises msgspec.DecodeError, a ValueError, when they are not that."""
-        return msgspec.json.decode(raw, type=cls)
+        """The value of a document's bytes; raises ValueError when they are not that."""
+        return decode_document(raw, cls)
 
 
 class RegionWords(_Written, frozen=True, kw_only=True):

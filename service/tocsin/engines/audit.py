@@ -102,7 +102,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
         for raw in reversed(file.read_bytes().splitlines()):
             try:
                 line = json.loads(raw)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict):
                 yield line

@@ -178,7 +178,7 @@ class TokenFile:
     def _parse(self, raw: bytes) -> dict[str, Token]:
         try:
             file = msgspec.json.decode(raw, type=_File)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             what = f"does not hold tokens: {error}. Restore it, or delete it and make new tokens"
             raise ConfigError([Problem(str(self._path), "", what)]) from error
         if file.format not in (1, FORMAT):
