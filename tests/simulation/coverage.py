@@ -31,8 +31,8 @@ STATES: Final[dict[str, str]] = {
 """The states of a machine, and what they mean. It can be in several at one time."""
 
 MAKERS: Final[dict[str, tuple[str, ...]]] = {
-    "reading": ("kill",),
-    "announcing": ("kill",),
+    "reading": ("kill", "log unsure"),
+    "announcing": ("kill", "log unsure"),
     "undecided": ("foreign",),
     "RETRY": ("store partly",),
     "WAIT": ("foreign", "delay"),

@@ -50,3 +50,5 @@ ALONE: Final = frozenset(
     }
 )
 """Of these a region suffers one at a time: two of them would undo each other's end."""
+ENDS_ALL: Final = frozenset({"region loss", "hang", "store dead", "log away", "owner change", "kill"})
+"""While these last little can begin: what is to meet them begins before."""

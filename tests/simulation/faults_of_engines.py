@@ -132,8 +132,14 @@ def log_away(scene: Scene) -> tuple[str, End]:
 
 def log_unsure(scene: Scene) -> tuple[str, End]:
     """The log loses appends, or their answers, and is slow."""
-    often = scene.chance.uniform(0.1, 0.5)
-    return f"the log loses {often:.0%} of appends, or their answers", _ail_log(scene, ailments.Unsure(often))
+    often, delay_s = scene.chance.uniform(0.1, 0.5), scene.chance.choice((0.0, 0.4, 1.5))
+    ends = [_ail_log(scene, ailment) for ailment in (ailments.Unsure(often), ailments.Slow(delay_s))]
+
+    def end() -> None:
+        for one in ends:
+            one()
+
+    return f"the log loses {often:.0%} of appends, or their answers, and is up to {delay_s} s slow", end
 
 
 def _ail_log(scene: Scene, ailment: Ailment) -> End:

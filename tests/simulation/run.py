@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.simulation import loop as virtual
 from tests.simulation.coverage import CELLS, MAKERS
-from tests.simulation.faults import ALONE, KINDS
+from tests.simulation.faults import ALONE, ENDS_ALL, KINDS
 from tests.simulation.load import Load
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.rest import rest
@@ -24,7 +24,9 @@ CALM_S: Final = 6.0
 REQUESTS: Final = 110
 """Sent by the load itself; bursts, pairs and foreign producers come on top."""
 LOOK_EVERY_S: Final = 1.0
-READ_EVERY_S: Final = 4.0
+READ_EVERY_S: Final = 4
+COMPACT_EVERY_S: Final = 11
+"""Ledgers are compacted so often: whoever reads one from its start finds gaps."""
 FAULTS_MIN: Final = 3
 KINDS_MIN: Final = 2
 
@@ -90,7 +92,8 @@ def plan_of(seed: int, regions: str) -> list[Planned]:
     at_s = chance.uniform(CALM_S, FAULTS_S - 30 - length_s)
     plan = [Planned(wanted, region, at_s, length_s)]
     for maker in MAKERS.get(state, ()):
-        _add(plan, Planned(maker, region, at_s + chance.uniform(0, 12), chance.uniform(10, 25)))
+        before_s = chance.uniform(-5, -0.5) if wanted in ENDS_ALL else chance.uniform(0, 12)
+        _add(plan, Planned(maker, region, at_s + before_s, chance.uniform(10, 25)))
     most = len(plan) + chance.randint(1, 4)
     while len(plan) < max(most, FAULTS_MIN) or len({one.kind for one in plan}) < KINDS_MIN:
         length_s = chance.uniform(3, 40)
@@ -209,6 +212,9 @@ class _Run:
             await asyncio.sleep(LOOK_EVERY_S)
             rounds += 1
             self.watch.look_around()
+            if rounds % COMPACT_EVERY_S == 0:
+                for site in self.world.sites.values():
+                    site.records.compact()
             if rounds % READ_EVERY_S == 0:
                 for site in self.world.sites.values():
                     process = site.process("querier")
