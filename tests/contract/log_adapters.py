@@ -157,7 +157,7 @@ class FaultyKafkaAdapter(KafkaAdapter):
         return FaultyLog(super().open(), FaultSwitch(self.place / "faults.json"), "a")
 
 
-SESSION_S: Final = 2.0
+SESSION_S: Final = 4.0
 """Long enough for a machine that is busy with other tests."""
 _NODE: Final = 1
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.contract.log_adapters import ADAPTERS
 from tocsin.core.requests import Record
-from tocsin.engines.errors import Owned
+from tocsin.engines.errors import Owned, Unavailable
 from tocsin.engines.log import Log
 
 
@@ -42,7 +42,7 @@ async def _share(log: Log, group: str, count: str) -> None:
 
 async def _own(log: Log, group: str, number: int) -> None:
     while True:
-        with contextlib.suppress(Owned):
+        with contextlib.suppress(Owned, Unavailable):
             claim = await log.claim(group, number)
             print("owns", number, claim.epoch, flush=True)  # noqa: T201
             while log.holds(claim) and not log.asked_back(claim):  # noqa: ASYNC110 - as owners do, at each tick
