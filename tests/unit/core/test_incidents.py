@@ -237,6 +237,14 @@ def test_of_an_id_too_old_to_be_remembered_a_fold_from_the_start_must_tell(monke
     assert folding.incidents == fold([entry(at, "trigger") for at in range(1, 31)])
 
 
+def test_the_newest_ids_are_remembered_and_the_highest_that_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KNOWN_MAX", 4)
+    folding = Folding.of([entry(at, "trigger") for at in range(1, 10)])
+
+    assert sorted(folding._known) == [(entry(at, "trigger").key.id, b"d" * 16) for at in range(6, 10)]
+    assert folding._forgotten_id == entry(5, "trigger").key.id
+
+
 def test_an_entry_falls_into_the_time_of_the_latest_incident_opened_before_it() -> None:
     entries = story("resolve", "trigger", "resolve", "acknowledge", "trigger", "trigger")
     first, second = fold(entries)

@@ -86,3 +86,30 @@ def test_what_is_left_of_a_limit_and_when_all_of_it_is_free_again_is_known() -> 
     assert rates.left("a", 5, 170.0) == (4, 1)
     assert rates.left("a", 5, 171.0) == (5, 0)
     assert rates.left("b", 5, 110.0) == (5, 0)
+
+
+def test_a_limit_of_none_at_all_is_told_to_wait_a_whole_window() -> None:
+    assert Rates().take("a", 0, 5.0) == WINDOW_S + 1
+
+
+def test_events_of_one_second_are_one_count_however_late_in_it_they_come() -> None:
+    rates = Rates()
+    for at_s in (100.0, 100.9, 101.1):
+        rates.take("a", 3, at_s)
+    assert rates.left("a", 3, 101.9) == (0, WINDOW_S + 1)
+    assert rates.take("a", 3, 101.9) == WINDOW_S
+    assert rates.left("a", 3, 161.5) == (2, 1)
+    assert rates.left("b", 3, 0.0) == (3, 0)
+
+
+def test_silent_services_are_looked_for_once_a_window() -> None:
+    rates = Rates()
+    rates.take("old", 10, 1.0)
+    rates.take("a", 10, 61.0)
+    assert len(rates) == 2
+    rates.take("a", 10, 62.0)
+    assert len(rates) == 2  # 61 seconds after it, its second is only half over
+    rates.take("a", 10, 121.9)
+    assert len(rates) == 2
+    rates.take("a", 10, 122.0)
+    assert len(rates) == 1

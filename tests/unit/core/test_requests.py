@@ -171,3 +171,9 @@ def test_a_set_is_decoded_in_order() -> None:
     records = [encode_request(REQUEST), encode_tick(Tick(5, "a")), Record(None, b"")]
 
     assert decode_records(records) == [decode_record(record) for record in records]
+
+
+def test_a_ticks_record_says_nothing_but_its_time_and_region() -> None:
+    record = encode_tick(Tick(1_700_000_000_123_456, "a"))
+    headers = ((H_TICK, b"1700000000123456"), (H_REGION, b"a"))
+    assert record == Record(None, b"", headers, 1_700_000_000_123)

@@ -73,3 +73,22 @@ def test_places_are_never_exceeded_and_who_holds_none_gets_in_while_there_is_one
             shares.leave(who)
             held[who] -= 1
         assert shares.held == held.total() <= places
+
+
+def test_what_is_given_back_is_free_again_to_the_last_place() -> None:
+    shares = Shares(10)
+    for _ in range(3):
+        assert fill(shares, "a") == {"a": 8}
+        for _ in range(8):
+            shares.leave("a")
+        assert shares.held == 0
+        with pytest.raises(KeyError):
+            shares.leave("a")
+
+
+def test_a_newcomer_holds_nothing_yet() -> None:
+    shares = Shares(1)
+    assert shares.enter("a")
+    assert not shares.enter("b")
+    shares.leave("a")
+    assert shares.enter("b")

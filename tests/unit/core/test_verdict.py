@@ -173,3 +173,16 @@ def test_the_table_for_people_has_every_row() -> None:
     for row, line in zip(TABLE, lines[2:], strict=True):
         assert line.startswith(f"| `{row.name}` |")
         assert row.verdict.replace("_", " ") in line
+
+
+def test_a_row_is_written_as_architecture_shows_it() -> None:
+    lines = as_markdown().splitlines()
+    assert lines[:2] == ["| row | own word | peers | verdict | why |", "|---|---|---|---|---|"]
+    assert (
+        lines[2] == "| `dropped` | any, and a person said `dropped` | any | **DONE** | a person said so; it is marked |"
+    )
+    assert lines[7] == (
+        "| `better-peer-stored` | rejected or crashed; unavailable past its grace, neighbours are stored | stored by a "
+        "peer that serves, or by a halted one that comes before us | **HALT** | proof that the fault is ours, while a "
+        "better region serves |"
+    )

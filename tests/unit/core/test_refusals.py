@@ -1,0 +1,212 @@
+"""What is refused, in its exact words: people and clients read them, and PagerDuty's clients compare some of them.
+
+Also the last size that is still taken: a limit that is off by one is found here.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from tocsin.core.dialects import alertmanager, events_v1, nagios
+from tocsin.core.events import (
+    DEDUP_KEY_LENGTH_MAX,
+    EVENT_BYTES_MAX,
+    InvalidEvent,
+    TooLarge,
+    checked_act,
+    checked_event,
+    derived_dedup_key,
+    parse_change_event,
+    parse_event,
+    request_body,
+)
+from tocsin.core.idempotency import client_id
+from tocsin.core.ids import Parent, digest, parse_id, parse_printed, partition_of
+from tocsin.core.json_rules import DEPTH_MAX, INT_MAX, decode
+
+KEY = "e93facc04764012d7bfb002500d5d1a6"
+ID = 0x5D684054FC3540A0
+Parse = Callable[[bytes], Any]
+JSON_DOORS: list[tuple[Parse, str, int, str]] = [
+    (parse_event, "the body", EVENT_BYTES_MAX, "shorten 'payload.custom_details'"),
+    (parse_change_event, "the body", EVENT_BYTES_MAX, "shorten 'payload.custom_details'"),
+    (events_v1.parse_v1_event, "the body", EVENT_BYTES_MAX, events_v1.SMALLER),
+    (nagios.parse_nagios_event, "the form", EVENT_BYTES_MAX, nagios.SMALLER),
+    (
+        lambda body: alertmanager.parse_alertmanager_event(body, KEY),
+        "the body",
+        alertmanager.BODY_BYTES_MAX,
+        alertmanager.SMALLER,
+    ),
+]
+
+
+def refused(parse: Parse, body: bytes) -> tuple[str, str, list[str]]:
+    with pytest.raises(InvalidEvent) as caught:
+        parse(body)
+    return caught.value.status, caught.value.message, caught.value.errors
+
+
+@pytest.mark.parametrize(("parse", "what", "bytes_max", "advice"), JSON_DOORS)
+def test_a_body_one_byte_too_large_is_refused_by_its_size(parse: Parse, what: str, bytes_max: int, advice: str) -> None:
+    with pytest.raises(TooLarge):
+        parse(b" " * (bytes_max + 1))
+    assert refused(parse, b" " * (bytes_max + 1)) == (
+        "invalid event",
+        "Event object is too large",
+        [f"{what} has {bytes_max + 1} bytes, more than the {bytes_max} that are taken; {advice}"],
+    )
+    with pytest.raises(InvalidEvent) as caught:
+        parse(b" " * bytes_max)
+    assert not isinstance(caught.value, TooLarge)
+
+
+def test_a_header_that_is_no_id_is_refused_as_an_event_is() -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        client_id(["0x1"], now_s=0, retention_s=0)
+    assert (caught.value.status, caught.value.message) == ("invalid event", "Event object is invalid")
+    assert caught.value.errors[0].startswith("header 'Idempotency-Key' is not a temporal id: '0x1' (")
+
+
+def test_an_id_older_than_the_log_is_told_why_and_what_to_do() -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        client_id(["0x0000000000000001"], now_s=100, retention_s=60)
+    [error] = caught.value.errors
+    assert error == (
+        "header 'Idempotency-Key' was minted 100 s ago, and the log keeps requests for 60 s: "
+        "whether this one was taken before can no longer be known; mint a new id"
+    )
+
+
+def test_what_is_no_id_or_key_or_parent_is_shown_in_short() -> None:
+    with pytest.raises(ValueError, match=r"^not a temporal id: 'x{80}' \(expected 0x and 16 lower-case hex digits\)$"):
+        parse_id("x" * 100)
+    with pytest.raises(ValueError, match=r"^not a request key: 'x{80}' \(expected 0x<16 hex>\.<12 hex>, as intake"):
+        parse_printed("x" * 100)
+    with pytest.raises(ValueError, match=r"^not a parent: expected service NUL dedup_key in UTF-8$"):
+        Parent.decode(b"none")
+
+
+def test_a_form_of_too_many_fields_is_refused() -> None:
+    fields = "&".join(f"f{number}=" for number in range(nagios.FIELDS_MAX + 1))
+    assert refused(nagios.parse_nagios_event, fields.encode()) == (
+        "invalid event",
+        "Event object is invalid",
+        ["the form has more than 1000 fields"],
+    )
+
+
+# Nagios and Alertmanager, to the letter ------------------------------------------------------------------------------
+
+FORM = {"CONTACTPAGER": KEY, "NOTIFICATIONTYPE": "PROBLEM", "pd_nagios_object": "host", "HOSTNAME": "web-01"}
+
+
+def test_a_field_of_a_form_that_is_blank_or_no_utf_8_is_kept() -> None:
+    event = nagios.parse_nagios_event(urlencode(FORM).encode() + b"&EMPTY=&ODD=%ff")
+    assert event["payload"]["custom_details"] == {
+        **{name: value for name, value in FORM.items() if name != "CONTACTPAGER"},
+        "EMPTY": "",
+        "ODD": "\ufffd",
+    }
+    assert event["payload"]["summary"] == "web-01"
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_key_of_a_host_is_its_name_until_that_is_too_long_for_one(over: int) -> None:
+    host = "h" * (DEDUP_KEY_LENGTH_MAX + over - len("event_source=host;host_name="))
+    key = f"event_source=host;host_name={host}"
+    event = nagios.parse_nagios_event(urlencode(FORM | {"HOSTNAME": host}).encode())
+    assert event["dedup_key"] == (hashlib.sha256(key.encode()).hexdigest() if over else key)
+
+
+def group(**more: Any) -> dict[str, Any]:
+    body = {"groupKey": "{}", "status": "firing", "alerts": [{"status": "firing"}], **more}
+    return alertmanager.parse_alertmanager_event(json.dumps(body).encode(), KEY)
+
+
+@pytest.mark.parametrize(
+    ("more", "summary"),
+    [
+        ({"groupLabels": {"alertname": "A"}, "commonLabels": {"alertname": "B"}}, "[FIRING:1] A"),
+        ({"groupLabels": {"cluster": "eu"}, "commonLabels": {"alertname": "B"}}, "[FIRING:1] B eu"),
+        ({"commonLabels": {"alertname": "B"}}, "[FIRING:1] B"),
+        ({"commonAnnotations": {"summary": "s", "description": "d"}}, "[FIRING:1] {}: s"),
+        ({"commonAnnotations": {"description": "d"}}, "[FIRING:1] {}: d"),
+    ],
+)
+def test_the_summary_of_a_group_is_its_name_and_what_its_rule_says(more: dict[str, Any], summary: str) -> None:
+    assert group(**more)["payload"]["summary"] == summary
+
+
+def test_a_blank_source_is_passed_over() -> None:
+    assert group(commonLabels={"instance": " "}, externalURL="http://am")["payload"]["source"] == "http://am"
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0, 1), (-1, 0)])
+def test_alerts_are_kept_up_to_the_last_byte_of_their_room(
+    room: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alert = json.dumps({"status": "firing"}, separators=(",", ":"))
+    monkeypatch.setattr(alertmanager, "ALERTS_BYTES_MAX", len(alert) + 1 + room)
+    assert len(group()["payload"]["custom_details"]["alerts"]) == kept
+
+
+# What follows from bytes, pinned: a change of it would rename requests that logs hold ------------------------------
+
+
+def test_digests_partitions_and_derived_keys_stay_what_they_are() -> None:
+    assert (
+        digest(b"ab", b"c").hex()
+        == hashlib.blake2b((2).to_bytes(8, "big") + b"ab" + (1).to_bytes(8, "big") + b"c", digest_size=16).hexdigest()
+    )
+    assert [partition_of(Parent("demo", f"disk-{number}"), 1_000) for number in range(4)] == [
+        int.from_bytes(hashlib.blake2b(f"demo\0disk-{number}".encode(), digest_size=8).digest(), "big") % 1_000
+        for number in range(4)
+    ]
+    event = {"event_action": "trigger", "payload": {}}
+    assert derived_dedup_key(event, ID) == digest(ID.to_bytes(8, "big"), request_body(event, "")).hex()
+    assert request_body(event, "") == b'{"dedup_key":"","event_action":"trigger","payload":{}}'
+
+
+# Unknown actions are judged by what all events have in common -------------------------------------------------------
+
+
+@pytest.mark.parametrize("judge", [checked_event, checked_act])
+def test_an_unknown_action_is_named_with_all_else_that_is_missing(judge: Callable[[dict[str, Any]], Any]) -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        judge({"event_action": "explode"})
+    assert len(caught.value.errors) == 2
+    assert any("'event_action' is invalid" in error for error in caught.value.errors)
+
+
+# JSON ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [10**19, INT_MAX])
+def test_an_integer_of_twenty_digits_is_judged_by_its_value_beside_a_flaw(number: int) -> None:
+    value, errors = decode(b'{"a":%d,"b":"\\u0000"}' % number)
+    assert value["a"] == number
+    assert errors == ["'b' holds a NUL character"]
+    assert decode(b'{"a":%d}' % (INT_MAX + 1))[1] == ["'a' is an integer that does not fit in 64 bits"]
+    assert decode(b'{"a":%d}' % 10**20)[1] == ["'a' is an integer that does not fit in 64 bits"]
+
+
+def test_the_place_of_nesting_without_end_is_spelt_out() -> None:
+    assert decode(b"[" * (DEPTH_MAX + 1))[1] == [f"'{'[0]' * DEPTH_MAX}' is nested deeper than 64 levels"]
+
+
+def test_an_image_that_is_no_link_is_refused_in_the_same_words() -> None:
+    body = {
+        "routing_key": KEY,
+        "event_action": "trigger",
+        "payload": {"summary": "s", "source": "s", "severity": "info"},
+        "images": [{"src": 7}, {"src": "http://x"}],
+    }
+    assert refused(parse_event, json.dumps(body).encode())[2] == [
+        "'images[0].src' must be a string, not a number",
+        "'images[1].src' must start with https://",
+    ]
