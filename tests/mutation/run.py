@@ -5,17 +5,22 @@ runs the tests of `tests/unit/core` that reach the changed function. A mutant th
 test is missing, or the change changes nothing that matters, and then `survivors.toml` says why. A survivor that is
 not in the table fails the run, and so does a row of the table that no survivor answers to.
 
+A mutant lives in a fork of a process that has imported the core already, so one in a function that runs at import, to
+build a table, changes nothing there. Such survivors are tried again, each in a process of its own.
+
 mutmut wants the code in `src` and works in place, so it gets a tree of its own, `build/mutation`, with nothing but the
 package and these tests. Results are kept there by function: what has not changed is not tried again.
 
-Run by `make mutate`; `ONLY='tocsin.core.book.*'` tries those alone, and anew. Hypothesis draws few examples, and the
-same ones each time (profile `mutation` of `tests/conftest.py`). Writes `build/mutation.json`.
+Run by `make mutate`; `ONLY='tocsin.core.book.*'` tries those alone, and anew; `ONLY=survivors` those that survived.
+Hypothesis draws few examples, and the same ones each time (profile `mutation` of `tests/conftest.py`). Writes
+`build/mutation.json`.
 """
 
 import argparse
 import ast
 import difflib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +58,7 @@ asyncio_mode = "auto"
 pythonpath = ["."]
 """
 SURVIVED: Final = 0
+KILLED: Final = 1
 UNTESTED: Final = (5, 33)
 NOT_TRIED: Final = (None, 2)
 
@@ -84,13 +90,17 @@ def main() -> int:
     parser.add_argument("--children", type=int, default=2, help="processes at one time")
     parser.add_argument("--judge", action="store_true", help="judge the results that are there; try nothing")
     given = parser.parse_args()
+    only = given.only
+    if only == [SURVIVORS.stem]:
+        only = [mutant.name for mutant in mutants([]) if mutant.has_survived]
     if not given.judge:
         prepare()
-        command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(given.children), *given.only]
+        command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(given.children), *only]
         if subprocess.run(command, cwd=TREE, check=False).returncode:
             print("mutmut did not come to its end; its words are above", file=sys.stderr)
             return 1
-    return judge(list(mutants(given.only)))
+        retry_at_import(only)
+    return judge(list(mutants(only)))
 
 
 def prepare() -> None:
@@ -120,6 +130,64 @@ def _write(path: Path, content: bytes) -> None:
     if not path.exists() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+# Functions that run at import ----------------------------------------------------------------------------------------
+
+RAN_AT_IMPORT: Final = """\
+import importlib, pathlib, sys
+ran = set()
+def watch(frame, event, _):
+    module = frame.f_globals.get("__name__", "")
+    if event == "call" and module.startswith("tocsin.core"):
+        ran.add(f"{module}.{frame.f_code.co_qualname}")
+sys.setprofile(watch)
+root = pathlib.Path(sys.argv[1])
+for path in sorted((root / "tocsin" / "core").rglob("*.py")):
+    importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+sys.setprofile(None)
+print("\\n".join(sorted(ran)))
+"""
+
+
+def retry_at_import(only: Sequence[str]) -> None:
+    """Tries the survivors in functions that run at import again, and writes down how that ended."""
+    source = TREE / "src"
+    told = subprocess.run(
+        [sys.executable, "-c", RAN_AT_IMPORT, source], env=_environment(source), check=True, capture_output=True
+    )
+    ran = set(told.stdout.decode().splitlines())
+    for mutant in mutants(only):
+        if mutant.has_survived and mutant.function in ran:
+            module = mutant.function.rpartition(".")[0]
+            if _is_killed_alone(mutant, _tests_of(module)):
+                meta = TREE / "mutants" / "src" / f"{module.replace('.', '/')}.py.meta"
+                content = json.loads(meta.read_bytes())
+                content["exit_code_by_key"][mutant.name] = KILLED
+                meta.write_text(json.dumps(content, indent=4))
+
+
+def _tests_of(module: str) -> list[str]:
+    """The files with tests that reach any function of a module."""
+    stats = json.loads((TREE / "mutants" / "mutmut-stats.json").read_bytes())["tests_by_mangled_function_name"]
+    found = {
+        test.partition("::")[0] for name, tests in stats.items() if name.startswith(f"{module}.") for test in tests
+    }
+    return sorted(found - set(SLOW))
+
+
+def _is_killed_alone(mutant: Mutant, tests: Sequence[str]) -> bool:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--hypothesis-profile=mutation", "-p", "no:cacheprovider"]
+    deselected = [argument for test in SLOW for argument in ("--deselect", test)]
+    environment = _environment(TREE / "mutants" / "src") | {"MUTANT_UNDER_TEST": mutant.name}
+    ended = subprocess.run(
+        [*command, *deselected, *tests], cwd=TREE / "mutants", env=environment, check=False, capture_output=True
+    )
+    return ended.returncode != 0
+
+
+def _environment(source: Path) -> dict[str, str]:
+    return dict(os.environ) | {"PYTHONPATH": str(source)}
 
 
 # What came of it -----------------------------------------------------------------------------------------------------
