@@ -116,12 +116,19 @@ async def test_a_creator_that_lost_a_claim_drops_its_work_and_stands_by(
     await store_some(a, 6)
     assert first.owned == [1]
     assert "claim_lost" in [getattr(record, "action", "") for record in caplog.records]
-    assert not first.creator.unready
-    assert [row.epoch for row in await a.store.progress(0)] == [2]  # nothing was saved under the lost claim
+    await until(lambda: ready(first), "the first standing by")
+    await until(lambda: saved_under(a, 2), "progress of the second")
+    await store_some(a, 6)
+    assert await saved_under(a, 2)  # nothing more was saved under the lost claim
     await second.stop()
     logs[0].claimable = True
     await until(lambda: owns(first, [0, 1]), "the first again")
     assert logs[0].claims[0].epoch == 3
+
+
+async def saved_under(site: Site, epoch: int) -> bool:
+    """Whether all progress of partition 0 is in the row of this epoch."""
+    return [row.epoch for row in await site.store.progress(0)] == [epoch]
 
 
 async def test_a_lost_claim_waits_for_nothing_that_is_in_flight(
