@@ -10,7 +10,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs client-deps test test-fast test-history test-api mutate sim demo bench bench-quick clean
+.PHONY: help .venv lint format docs client-deps test test-fast test-faults-long test-history test-api mutate sim explore demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ test: $(READY) ## all tests of a pull request
 
 test-fast: $(READY) ## the same without servers and without those of the whole system
 	WITHOUT_SERVERS=1 $(BIN)/pytest tests --ignore=tests/acceptance
+
+test-faults-long: $(READY) ## kill, stop and cut every part of the real engines under load; results in build/faults
+	LONG=1 $(BIN)/pytest tests/faults
 
 test-history: $(READY) ## data that earlier versions wrote, read by today's code
 	$(BIN)/pytest tests/history

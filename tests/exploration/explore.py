@@ -85,6 +85,7 @@ def search(task: tuple[str, Bound, str]) -> dict[str, Any]:
         "complete": running.complete,
         "longest_trace": running.depth,
         "seconds": round(time.monotonic() - began_s, 1),
+        "cpu_seconds": round(time.process_time(), 1),
         "breaches": breaches,
     }
 
@@ -119,6 +120,7 @@ def _report(results: list[dict[str, Any]], *, seconds: float, write: bool) -> in
         "states": sum(result["states"] for result in whole),
         "breaches": sum(len(result["breaches"]) for result in whole),
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(sum(result["cpu_seconds"] for result in results), 1),
         "bounds": [{key: r[key] for key in r if key not in ("name", "variant")} for r in whole],
         "variants": variants,
     }

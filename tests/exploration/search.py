@@ -1,25 +1,23 @@
 """The search: every state that can be reached, in order of distance, and from each the way back to rest.
 
-From a state the search follows what can happen by itself, in every order, and, while changes are left, everything that
-can change in the environment. Time passes when nothing else can happen, or as a change. A state that was seen before is
-not searched again, so the search ends when there is nothing new.
+From a state the search follows what can happen by itself, in every order, and, while changes are left, everything
+that can change in the environment. Time passes when nothing else can happen, or as a change. A state that was seen
+before is not searched again, so the search ends when there is nothing new.
 
 From where nothing is under way, the environment is healed in two stages, and one fixed order of events is followed
-until states repeat: first the network and the processes, then the stores, dead regions and drains. At each stage's rest the
-promises are checked that speak of rest. A round of repeating states in which some decision changes is a livelock.
+until states repeat: first the network and the processes, then the stores, dead regions and drains. At the rest of each
+stage the promises are checked that speak of rest. A round of repeating states in which some decision changes is a
+livelock.
 """
 
 from array import array
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tests.exploration import checks
 from tests.exploration.region import Region
 from tests.exploration.world import Action, Move, State, World
-
-STEPS_MAX: Final = 3000
-"""Steps of a healed world after which it is called a livelock."""
 
 
 class Breach(NamedTuple):

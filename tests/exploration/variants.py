@@ -160,7 +160,7 @@ def _run_without_old_orders(self: partition.Partition, now: Now) -> None:
 def _at(
     changes: int, *faults: tuple[str, int, Kind], natures: Sequence[Nature] = (Nature.GOOD,), only: str = ""
 ) -> Bound:
-    allowed = frozenset(only.split()) if only else None
+    allowed = tuple(only.split(", ")) if only else ()
     return Bound("ab", tuple(natures), changes, faults=faults, prompt_at=changes, allowed=allowed)
 
 
@@ -175,13 +175,16 @@ VARIANTS: Final = {
     ),
     "a deaf peer counts as a voter": Variant(hearing.Hearing, "heard", _heard_though_deaf, _at(1, REFUSED_BY_A)),
     "stored loses to a later failed": Variant(
-        Said, "order", property(_latest_word_counts), _at(2, REFUSED_BY_A, REFUSED_BY_B, only="crash lift")
+        Said, "order", property(_latest_word_counts), _at(2, REFUSED_BY_A, REFUSED_BY_B, only="a crash -1, a lift")
     ),
     "incarnation from the database": Variant(
-        partition.Partition, "_announce", _announce_what_the_database_says, _at(2, REFUSED_BY_B, only="restore fault")
+        partition.Partition,
+        "_announce",
+        _announce_what_the_database_says,
+        _at(2, REFUSED_BY_B, only="a restore, a fault"),
     ),
     "payload under the word's key": Variant(
-        statements, "encode_statement", _payload_under_the_word, _at(2, REFUSED_BY_A, only="retain crash")
+        statements, "encode_statement", _payload_under_the_word, _at(2, REFUSED_BY_A, only="b retain, b crash")
     ),
     "answers only stored": Variant(cases.Cases, "_say_failed", _say_only_stored, _at(0, natures=BAD)),
     "halting on a dead peer's word": Variant(
@@ -189,7 +192,7 @@ VARIANTS: Final = {
     ),
     "progress before data": Variant(cases.Cases, "_settle", _settle_unkept, _at(1, natures=BAD)),
     "overwrite for union": Variant(
-        progress.SourceProgress, "merge", _overwrite, _at(2, natures=(Nature.GARBAGE,), only="crash")
+        progress.SourceProgress, "merge", _overwrite, _at(2, natures=(Nature.GARBAGE,), only="a crash")
     ),
     "question checked before it is registered": Variant(
         partition,
@@ -214,7 +217,7 @@ VARIANTS: Final = {
     ),
     "a gap by retention counted as done": Variant(sources.Sources, "lose", _lose_silently, _at(1)),
     "dropped lost by a restore": Variant(
-        partition.Partition, "_run", _run_without_old_orders, _at(2, only="drop restore")
+        partition.Partition, "_run", _run_without_old_orders, _at(2, only="drop, b restore")
     ),
 }
 """By name, as design 3.4 and its history know them."""

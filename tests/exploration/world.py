@@ -76,9 +76,9 @@ class Table:
 class World:
     """All transitions of a set of regions, each computed once."""
 
-    def __init__(self, names: str, *, prompt_at: int = -1, allowed: frozenset[str] | None = None) -> None:
+    def __init__(self, names: str, *, prompt_at: int = -1, allowed: tuple[str, ...] = ()) -> None:
         """`prompt_at`: with so many changes left, or fewer, a region's own store and ledger answer at once, but for
-        writes of requests. `allowed`: the only kinds of changes, None for all.
+        writes of requests. `allowed`: how the only changes begin that may be (`crash`, `a crash -1`); none: all.
         """
         self._allowed = allowed
         self.names = tuple(names)
@@ -258,7 +258,8 @@ class World:
     def changes(self, state: State, *, quiet: bool) -> Iterator[Move]:
         """What can go wrong, or right, next, of the kinds that are allowed."""
         for move in self._all_changes(state, quiet=quiet):
-            if self._allowed is None or move.action[0] in self._allowed:
+            text = " ".join(map(str, move.action))
+            if not self._allowed or text.startswith(self._allowed) or f"{move.place} {text}".startswith(self._allowed):
                 yield move
 
     def _all_changes(self, state: State, *, quiet: bool) -> Iterator[Move]:
@@ -287,10 +288,9 @@ class World:
         return State(regions, links, 0)
 
     def healed(self, state: State) -> State:
-        """Everything is healed, and every region joined."""
+        """Everything is healed, and every region joined (wherever it is known that one was drained)."""
         for index in range(len(state.regions)):
-            joins = [("join", name) for name in self.names] if index == 0 else []
-            for action in (("heal",), *joins):
+            for action in (("heal",), *(("join", name) for name in self.names)):
                 state = self._moved(state, index, self.local(state.regions[index], action)).state
         return state
 
