@@ -4,7 +4,9 @@ Theory
 ------
 The ledger is a compacted topic of each region, mirrored to all. A statement's record key is what it is a statement
 *of*, so compaction keeps the last of each: a replica's `stored` never pushes out its own `failed`, nor the payload,
-because the word is part of the key and the payload is a record of its own, written before the `failed`.
+because the word is part of the key and the payload is a record of its own, written before the `failed`. Of a person's
+words number and word are: two people who do not know of each other may say the lower one last, and compaction must not
+take the higher.
 
 A replica's words on a request are ordered by (incarnation, `stored` before all else, attempt): within an incarnation
 `stored` is for ever. A person's words belong to no replica and no incarnation: they are one numbered register a key.
@@ -210,10 +212,10 @@ def encode_statement(statement: Statement) -> tuple[bytes, bytes]:
             subject = ["said", *_spell(key), *replica, word]
         case Payload(key=key):
             subject = ["payload", *_spell(key)]
-        case RequestOrder(key=key):
-            subject = ["request_order", *_spell(key)]
-        case RegionOrder(region=region):
-            subject = ["region_order", region]
+        case RequestOrder(key=key, number=number, word=order):
+            subject = ["request_order", *_spell(key), str(number), order]
+        case RegionOrder(region=region, number=number, word=order):
+            subject = ["region_order", region, str(number), order]
         case Standing(replica=replica):
             subject = ["standing", *replica]
         case Opened(replica=replica):

@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.core.ledger_words import KEYS, known_statements
+from tocsin.core.book import Book
 from tocsin.core.statements import (
     Opened,
     PersonWord,
@@ -35,10 +36,10 @@ def test_equal_subjects_and_only_they_have_equal_ledger_keys(one: Statement, oth
         match statement:
             case Said(key=key, replica=replica, word=word):
                 return Said, key, replica, word
-            case RequestOrder(key=key):
-                return RequestOrder, key
-            case RegionOrder(region=region):
-                return RegionOrder, region
+            case RequestOrder(key=key, number=number, word=order):
+                return RequestOrder, key, number, order
+            case RegionOrder(region=region, number=number, word=order):
+                return RegionOrder, region, number, order
             case _:
                 fields = msgspec.structs.asdict(statement)
                 return type(statement), fields.get("key"), fields.get("region"), fields.get("replica")
@@ -105,3 +106,16 @@ def test_a_word_on_a_request_says_nothing_of_a_region(word: PersonWord) -> None:
 def test_an_incarnation_is_opened_under_one_ledger_key_a_replica() -> None:
     first, second = (encode_statement(Opened(Replica("a", "blue"), n, f"db-{n}"))[0] for n in (1, 2))
     assert first == second
+
+
+@pytest.mark.parametrize("lower", [PersonWord.REDRIVE, PersonWord.DROPPED])
+def test_compaction_never_takes_a_persons_word_that_counts_for_one_that_was_said_later(lower: PersonWord) -> None:
+    number = 1 if lower is PersonWord.REDRIVE else 0  # a tie, which `dropped` wins; or a lower number
+    counts = RequestOrder(KEY, 1, PersonWord.DROPPED, "eve", 5)
+    later = RequestOrder(KEY, number, lower, "ann", 9)
+    assert later.order < counts.order
+    compacted = dict(map(encode_statement, (counts, later)))
+    book = Book()
+    book.merge_all(decode_statement(key, value) for key, value in compacted.items())
+    assert book.is_dropped(KEY)
+    assert book.orders[KEY] == counts
