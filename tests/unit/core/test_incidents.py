@@ -243,6 +243,21 @@ def test_the_newest_ids_are_remembered_and_the_highest_that_is_not(monkeypatch: 
 
     assert sorted(folding._known) == [(entry(at, "trigger").key.id, b"d" * 16) for at in range(6, 10)]
     assert folding._forgotten_id == entry(5, "trigger").key.id
+    assert not folding.apply(entry(99, "trigger", id=entry(5, "trigger").key.id, digest=b"e" * 16))  # a repeat, perhaps
+
+
+def test_ids_that_collide_are_counted() -> None:
+    entries = [entry(at, "trigger", id=at // 3, digest=bytes([at]) * 16) for at in range(3, 12)]
+
+    assert Folding.of(entries).collisions == 6
+    assert Folding.of(entries[:1]).collisions == 0
+
+
+@pytest.mark.parametrize(("severity", "urgency"), [("info", "low"), ("critical", "high")])
+def test_an_incident_has_the_urgency_of_its_opening(severity: str, urgency: str) -> None:
+    body = b'{"payload":{"summary":"s","source":"s","severity":"%s"}}' % severity.encode()
+
+    assert fold([entry(1, "trigger")._replace(body=body)])[0].urgency == urgency
 
 
 def test_an_entry_falls_into_the_time_of_the_latest_incident_opened_before_it() -> None:

@@ -196,3 +196,9 @@ def test_progress_of_another_log_is_never_merged(field: str) -> None:
     with pytest.raises(ValueError, match="cannot be merged"):
         ours.merge(theirs)
     assert ours == SourceProgress(HERE, Runs(5))
+
+
+def test_runs_are_shown_and_hashed_by_what_they_hold() -> None:
+    assert repr(Runs(3, [(5, 9)])) == "Runs(3, [(5, 9)])"
+    assert hash(Runs(3, [(5, 9)])) == hash(Runs(3, [(5, 7), (7, 9)]))
+    assert len({hash(Runs(low)) for low in range(100)}) > 90

@@ -11,22 +11,27 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tocsin.core.acts import Agent, act_body
 from tocsin.core.dialects import alertmanager, events_v1, nagios
 from tocsin.core.events import (
     DEDUP_KEY_LENGTH_MAX,
     EVENT_BYTES_MAX,
+    REQUEST_BYTES_MAX,
     InvalidEvent,
     TooLarge,
     checked_act,
     checked_event,
+    client_digest,
     derived_dedup_key,
+    entry_of,
     parse_change_event,
     parse_event,
     request_body,
 )
 from tocsin.core.idempotency import client_id
-from tocsin.core.ids import Parent, digest, parse_id, parse_printed, partition_of
-from tocsin.core.json_rules import DEPTH_MAX, INT_MAX, decode
+from tocsin.core.ids import Parent, RequestKey, digest, parse_id, parse_printed, partition_of
+from tocsin.core.json_rules import DEPTH_MAX, ERRORS_MAX, INT_MAX, INT_MIN, Link, NotJson, bounded, decode
+from tocsin.core.requests import Request
 
 KEY = "e93facc04764012d7bfb002500d5d1a6"
 ID = 0x5D684054FC3540A0
@@ -210,3 +215,89 @@ def test_an_image_that_is_no_link_is_refused_in_the_same_words() -> None:
         "'images[0].src' must be a string, not a number",
         "'images[1].src' must start with https://",
     ]
+
+
+@pytest.mark.parametrize("body", [b'{"a":"\\ud800', b'{"a":1e400,}'])
+def test_what_is_no_json_says_where_that_shows(body: bytes) -> None:
+    with pytest.raises(NotJson, match=r"\(char \d+\)"):
+        decode(body)
+
+
+def test_a_flaw_of_the_whole_body_is_told_of_the_body() -> None:
+    assert decode(b'"\\u0000"')[1] == ["the body holds a NUL character"]
+
+
+def test_the_smallest_integer_is_taken_beside_a_flaw() -> None:
+    assert decode(b'{"a":%d,"b":"\\u0000"}' % INT_MIN)[1] == ["'b' holds a NUL character"]
+
+
+def test_the_place_of_nesting_has_the_names_as_they_are_written() -> None:
+    deep = b'{"Xa":' * (DEPTH_MAX + 1)
+    assert decode(deep)[1][0].startswith("'Xa.Xa.Xa.")
+    assert decode(b"{" * (DEPTH_MAX + 1))[1] == ["the body is nested deeper than 64 levels"]
+
+
+def test_up_to_fifty_flaws_are_all_told() -> None:
+    flaws = [str(number) for number in range(ERRORS_MAX + 1)]
+    assert bounded(flaws[:-1]) == flaws[:-1]
+    assert bounded(flaws) == [*flaws[:-1], "and 1 more"]
+
+
+def test_a_link_of_several_schemes_names_them_all() -> None:
+    errors: list[str] = []
+    Link(("https://", "mailto:")).check("ftp://x", "href", errors)
+    assert errors == ["'href' must start with https:// or mailto:"]
+
+
+# Requests ------------------------------------------------------------------------------------------------------------
+
+
+def big_event(size: int) -> dict[str, Any]:
+    """An event whose canonical form with the dedup key `k` has this many bytes."""
+    event = {"event_action": "trigger", "payload": {"summary": "s", "source": "s", "severity": "info", "component": ""}}
+    event["payload"]["component"] = "x" * (size - len(request_body(event, "k")))  # type: ignore[index]
+    return event
+
+
+def test_a_request_is_taken_up_to_the_last_byte() -> None:
+    body = request_body(big_event(REQUEST_BYTES_MAX), "k")
+    assert len(body) == REQUEST_BYTES_MAX
+    parent = Parent("demo", "k")
+    request = Request(RequestKey(parent, ID, client_digest(parent, body)), 1, "a", 1, body)
+    assert entry_of(request).body == body
+    with pytest.raises(TooLarge) as caught:
+        entry_of(request._replace(body=body + b" "))
+    too_large = f"has {REQUEST_BYTES_MAX + 1} bytes, more than the {REQUEST_BYTES_MAX} that are taken; "
+    assert caught.value.errors == [f"the request {too_large}shorten 'payload.custom_details'"]
+    with pytest.raises(TooLarge) as caught:
+        request_body(big_event(REQUEST_BYTES_MAX + 1), "k")
+    text = f"the event with its numbers written out {too_large}shorten 'payload.custom_details'"
+    assert caught.value.errors == [text]
+
+
+def test_a_request_under_another_parent_is_refused() -> None:
+    body = request_body(big_event(200), "k")
+    parent = Parent("demo", "other")
+    with pytest.raises(InvalidEvent) as caught:
+        entry_of(Request(RequestKey(parent, ID, client_digest(parent, body)), 1, "a", 1, body))
+    assert caught.value.errors == ["'dedup_key' is not that of the request's parent"]
+
+
+def test_an_act_without_incident_or_note_says_nothing_of_them() -> None:
+    body = act_body("trigger", Agent("ann@example.org"), payload={"summary": "s"})
+    assert body == {
+        "event_action": "user_trigger",
+        "agent": {"email": "ann@example.org"},
+        "payload": {"summary": "s"},
+    }
+
+
+def test_a_path_without_a_routing_key_is_refused_as_an_event_is() -> None:
+    with pytest.raises(InvalidEvent) as caught:
+        alertmanager.parse_alertmanager_event(b"{}", "")
+    assert (caught.value.status, caught.value.message) == ("invalid event", "Event object is invalid")
+
+
+def test_an_event_v1_without_a_client_has_a_source_all_the_same() -> None:
+    body = {"service_key": KEY, "event_type": "trigger", "description": "d"}
+    assert events_v1.parse_v1_event(json.dumps(body).encode())["payload"]["source"] == events_v1.NOBODY
