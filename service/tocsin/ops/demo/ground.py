@@ -50,10 +50,23 @@ async def prepare(
         yield Ground(engine, "sqlite", settings, EmbeddedMirrors(switch), EMBEDDED_WAIT_S_MAX)
         return
     folder = SetFolder(SERVERS)
+    async with running_servers(folder, settings.regions_dir, say) as control:
+        on_servers = settings.model_copy(update={"regions_dir": folder.regions})
+        yield Ground(engine, "cassandra", on_servers, ServerMirrors(control), REAL_WAIT_S_MAX)
+
+
+@asynccontextmanager
+async def running_servers(
+    folder: SetFolder, regions_dir: Path, say: Callable[[str], None]
+) -> AsyncIterator[LocalControl]:
+    """Real servers for these regions, in a folder that is made anew; a child process has them, to the end.
+
+    Raises as `prepare` does.
+    """
     folder.remove()
     servers = await asyncio.create_subprocess_exec(
         *tethered([sys.executable, "-m", "tocsin", "local", "up", "--name", folder.name]),
-        *("--sets-dir", str(folder.path.parent), "--regions-dir", str(settings.regions_dir)),
+        *("--sets-dir", str(folder.path.parent), "--regions-dir", str(regions_dir)),
         stdout=PIPE,
         stderr=STDOUT,
         start_new_session=True,
@@ -61,9 +74,7 @@ async def prepare(
     try:
         telling = asyncio.create_task(_tell(servers, say))
         await _ready(folder, telling)
-        on_servers = settings.model_copy(update={"regions_dir": folder.regions})
-        mirrors = ServerMirrors(LocalControl(folder.path))
-        yield Ground(engine, "cassandra", on_servers, mirrors, REAL_WAIT_S_MAX)
+        yield LocalControl(folder.path)
     finally:
         await _end(servers)
     await telling
