@@ -1,5 +1,7 @@
 """Folded incidents: replaced by parent and version, listed by what people look for."""
 
+import asyncio
+
 import pytest
 
 from tests.contract.store_rows import PARENT, entry, incident, key
@@ -111,6 +113,41 @@ async def test_what_a_former_owner_writes_late_is_never_seen(store: Store) -> No
 
     await store.update_incidents(PARENT, [second], owner | 2)
     assert await store.incidents_of(PARENT) == [first, second]
+
+
+async def test_an_incident_that_begins_earlier_than_was_known_is_listed_once_where_it_begins(store: Store) -> None:
+    later, earlier = incident(key(1), created_us=95_000_000), incident(key(1), created_us=5_000_000)
+    other = incident(key(2), created_us=50_000_000)
+    await store.put_incidents(PARENT, [later, other], 1)
+    await store.put_incidents(PARENT, [earlier, other], 2)
+
+    assert await store.find_incidents(IncidentFilter()) == [other, earlier]
+    assert await store.find_incidents(IncidentFilter(since_us=60_000_000)) == []
+    assert await store.count_incidents(IncidentFilter()) == 2
+
+
+async def test_a_parent_may_have_hundreds_of_incidents(store: Store) -> None:
+    incidents = [incident(key(n), created_us=n, resolved_us=n, status="resolved") for n in range(500)]
+    await store.put_incidents(PARENT, incidents, 1)
+
+    last = incident(key(499), created_us=499)
+    await store.update_incidents(PARENT, [last], 2)
+
+    assert await store.incidents_of(PARENT) == [*incidents[:-1], last]
+    assert await store.find_incidents(IncidentFilter(statuses=("triggered", "acknowledged"))) == [last]
+    assert await store.count_incidents(IncidentFilter(statuses=("resolved",))) == 499
+
+
+async def test_many_parents_are_put_at_the_same_time(store: Store) -> None:
+    parents = [Parent("many", f"alert {n}") for n in range(300)]
+
+    await asyncio.gather(*(store.put_incidents(parent, [incident(key(parent=parent))], 1) for parent in parents))
+    await asyncio.gather(
+        *(store.update_incidents(parent, [incident(key(parent=parent), status="resolved")], 2) for parent in parents)
+    )
+
+    assert await store.count_incidents(IncidentFilter(statuses=("resolved",))) == 300
+    assert await store.count_incidents(IncidentFilter(statuses=("triggered",))) == 0
 
 
 async def test_a_list_is_newest_first_by_creation_then_id(store: Store) -> None:

@@ -52,6 +52,36 @@ async def test_each_condition_narrows_the_list_and_its_count_and_all_must_hold(s
         assert await store.count_entries(where) == len(expected)
 
 
+async def test_a_request_that_was_received_twice_is_listed_and_counted_once_where_it_was_first(store: Store) -> None:
+    early, late = entry(key(1), received_us=5_000_000), entry(key(1), received_us=95_000_000, region="b")
+    other = entry(key(2), received_us=50_000_000)
+    for batch in ([late], [other], [early]):
+        await store.write(batch)
+
+    assert await store.list_entries(EntryFilter()) == [other, early]
+    assert await store.list_entries(EntryFilter(offset=1)) == [early]
+    assert await store.list_entries(EntryFilter(since_us=60_000_000)) == []
+    assert await store.count_entries(EntryFilter()) == 2
+
+
+async def test_lists_reach_back_over_days_with_nothing_in_them(store: Store) -> None:
+    day_us = 86_400_000_000
+    entries = [entry(key(n), received_us=n * 40 * day_us + 1) for n in range(4, 0, -1)]
+    await store.write(entries)
+
+    assert await store.list_entries(EntryFilter()) == entries
+    assert await store.list_entries(EntryFilter(until_us=160 * day_us, limit=1)) == [entries[1]]
+    assert await store.count_entries(EntryFilter(since_us=80 * day_us)) == 3
+
+
+async def test_a_list_tells_the_entries_of_one_second_apart(store: Store) -> None:
+    entries = [entry(key(n, parent=Parent("many", f"alert {n}")), received_us=7_000_000 + n) for n in range(600)]
+    await store.write(entries)
+
+    assert await store.list_entries(EntryFilter(limit=1_000)) == entries[::-1]
+    assert await store.list_entries(EntryFilter(since_us=7_000_100, until_us=7_000_102)) == [entries[101], entries[100]]
+
+
 async def test_entries_are_counted_whatever_page_is_asked_for(store: Store) -> None:
     await store.write([entry(key(n)) for n in range(5)])
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contract.store_rows import entry, incident, key
+from tests.contract.store_rows import PARENT, entry, incident, key
 from tocsin.core.entries import Entry
 from tocsin.core.ids import NOBODY, Parent, RequestKey
 from tocsin.core.incidents import Incident
@@ -60,6 +60,30 @@ async def test_a_scan_of_incidents_is_complete_and_in_order_of_the_parents_place
         after = page[-1][0]
 
     assert scanned == expected
+
+
+async def test_a_scan_of_a_parent_goes_through_all_of_its_time(store: Store) -> None:
+    hour = 3_600 << 32
+    entries = [entry(key(n // 2 * 2 * hour + n)) for n in range(60)]
+    neighbours = [entry(key(n * hour, parent=Parent("n", str(n)))) for n in range(40)]
+    await store.write(entries + neighbours)
+
+    scanned: list[Entry] = []
+    while page := await store.scan_entries(scanned[-1].key if scanned else None, 7):
+        scanned += page
+
+    assert scanned == in_order(entries + neighbours)
+    assert await store.entries_of([PARENT]) == {PARENT: sorted(entries, key=lambda one: one.order)}
+
+
+async def test_a_scan_passes_marks_without_entries(store: Store) -> None:
+    for n in range(12):
+        await store.mark(key(n), 1, dropped=True)
+    entries = [entry(key(n)) for n in (3, 11, 20)]
+    await store.write(entries)
+
+    assert await store.scan_entries(None, 2) == entries[:2]
+    assert await store.scan_entries(entries[0].key, 2) == entries[1:]
 
 
 async def test_a_scan_goes_on_above_a_key_that_is_not_there(store: Store) -> None:

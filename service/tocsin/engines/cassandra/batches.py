@@ -2,8 +2,9 @@
 
 Theory
 ------
-Rows of one partition go in one unlogged batch: one message, one mutation, written as a whole. A cluster refuses batches
-over a limit (50 KiB as delivered; Amazon Keyspaces 30 rows), so there are bounds, and what is larger goes alone.
+Rows of one partition go in one unlogged batch: one message, one mutation, written as a whole. Amazon Keyspaces takes 30
+rows in one; a cluster of ours would take megabytes, but what is in hand for one answer should be small beside all that
+is in flight. What is larger goes alone.
 
 A refused row must not take its neighbours down. A batch is refused as a whole, so what was in it is sent again one by
 one, which finds the bad ones; what was written already is written again to no effect.
@@ -70,14 +71,14 @@ async def _write(session: Session, units: Sequence[Unit], groups: Iterable[list[
     batches: list[Batch] = []
     members: list[list[int]] = []
     for group in groups:
-        for batch in _batches_of([units[index] for index in group], statements_max(session)):
+        for batch in batches_of([units[index] for index in group], statements_max(session)):
             batches.append(batch)
             members.append(group)
     failed = await session.write(batches)
     return {index: error for place, error in failed.items() for index in members[place]}
 
 
-def _batches_of(units: Sequence[Unit], statements_max: int) -> list[Batch]:
+def batches_of(units: Sequence[Unit], statements_max: int) -> list[Batch]:
     """One batch; of a unit that is too large for one as many as it takes."""
     statements = [statement for unit in units for statement in unit.statements]
     pieces = max(-(-len(statements) // statements_max), -(-sum(unit.bytes for unit in units) // BATCH_BYTES_MAX))

@@ -8,7 +8,6 @@ together, they are in order. How many parents are taken goes by how many rows th
 reads little that it does not give. Within a parent the buckets are in order themselves.
 """
 
-import asyncio
 from typing import Final, NamedTuple
 
 from tocsin.core.entries import Entry
@@ -20,7 +19,7 @@ from tocsin.engines.cassandra.queries import execute_all
 from tocsin.engines.cassandra.session import Session
 
 SHARDS_AHEAD: Final = 16
-"""Shards that are asked at one time whether they have anything."""
+"""Shards that are asked at one time whether they have anything, at most."""
 BUCKETS_MAX: Final = 1_000
 """Rows of the list of parents that are read at one time."""
 
@@ -78,27 +77,27 @@ class EntryScan:
         listed = await self._session.execute(_PARENTS, (at.shard, at.parent, asked))
         if not listed:
             return [], _Position(await self._next_shard(at.shard + 1))
-        last = listed[-1][0]
-        if len(listed) == asked:  # the last parent may have more buckets
-            if listed[0][0] == last:
-                return [], _Position(at.shard, last, b"")
+        last, after = listed[-1][0], _Position(at.shard, listed[-1][0])
+        if len(listed) < asked:
+            after = _Position(await self._next_shard(at.shard + 1))
+        elif listed[0][0] == last:
+            return [], _Position(at.shard, last, b"")  # a parent with many buckets is gone through by them
+        else:  # the last parent may have more of them
             listed = [row for row in listed if row[0] != last]
-            last = listed[-1][0]
-        buckets = sorted({bucket for _, bucket in listed})
-        queries = [(at.shard, bucket, at.parent, last, limit) for bucket in buckets]
+            last, after = listed[-1][0], _Position(at.shard, listed[-1][0])
+        queries = [(at.shard, bucket, at.parent, last, limit) for bucket in sorted({bucket for _, bucket in listed})]
         rows = sorted(row for some in await execute_all(self._session, _OF_PARENTS, queries) for row in some)
         self._rows_a_bucket = max(1.0, len(rows) / len(listed))
-        if len(rows) < limit:
-            return rows, _Position(at.shard, last)
-        return rows[:limit], _Position(at.shard, *rows[limit - 1][:2])
+        return (rows, after) if len(rows) < limit else (rows[:limit], _Position(at.shard, *rows[limit - 1][:2]))
 
     async def _next_shard(self, shard: int) -> int:
         """The first shard from this one on that has parents; `SHARDS` when none has."""
+        step = 1
         while shard < SHARDS:
-            ahead = range(shard, min(SHARDS, shard + SHARDS_AHEAD))
-            answers = await asyncio.gather(*(self._session.execute(_FIRST, (one,)) for one in ahead))
+            ahead = range(shard, min(SHARDS, shard + step))
+            answers = await execute_all(self._session, _FIRST, [(one,) for one in ahead])
             found = next((one for one, rows in zip(ahead, answers, strict=True) if rows), None)
             if found is not None:
                 return found
-            shard = ahead.stop
+            shard, step = ahead.stop, min(SHARDS_AHEAD, 2 * step)  # where one is empty, others may be
         return SHARDS

@@ -36,11 +36,11 @@ class IncidentList:
         wanted = where.offset + where.limit
         if where.limit <= 0:
             return []
-        by_creation = not where.sort or where.sort[0].by is SortBy.CREATED
+        by_creation = _goes_by_creation(where) and (not where.sort or where.sort[0].by is SortBy.CREATED)
         found: list[Incident] = []
-        async for some in self._matching(where):
+        async for some in self._matching(where, min(LOOKED_AT, wanted) if by_creation else LOOKED_AT):
             found += some
-            if by_creation and self._goes_by_creation(where):
+            if by_creation:
                 if len(found) >= wanted:
                     break
             elif len(found) >= wanted + SORTED_AT:
@@ -49,15 +49,12 @@ class IncidentList:
 
     async def count(self, where: IncidentFilter) -> int:
         """How many incidents match."""
-        return sum([len(some) async for some in self._matching(where)])
+        return sum([len(some) async for some in self._matching(where, LOOKED_AT)])
 
-    def _goes_by_creation(self, where: IncidentFilter) -> bool:
-        return where.id is None and not _parents_in(where) and not _only_open(where)
-
-    async def _matching(self, where: IncidentFilter) -> AsyncIterator[list[Incident]]:
-        """What matches, some at a time: by the second of creation, or in no order."""
-        if self._goes_by_creation(where):
-            async for some in self._by_creation(where):
+    async def _matching(self, where: IncidentFilter, step: int) -> AsyncIterator[list[Incident]]:
+        """What matches, about `step` at a time by the second of creation, or all at once and in no order."""
+        if _goes_by_creation(where):
+            async for some in self._by_creation(where, step):
                 yield some
             return
         if where.id is not None:
@@ -72,9 +69,8 @@ class IncidentList:
     async def _of_parents(self, parents: Iterable[Parent]) -> list[Incident]:
         return [incident for parent in parents for incident in await self._incidents.of_parent(parent)]
 
-    async def _by_creation(self, where: IncidentFilter) -> AsyncIterator[list[Incident]]:
+    async def _by_creation(self, where: IncidentFilter, step: int) -> AsyncIterator[list[Incident]]:
         latest_first = not where.sort or where.sort[0].by is not SortBy.CREATED or where.sort[0].descending
-        step = min(LOOKED_AT, where.offset + where.limit)
         waiting: list[Item] = []
         async for items in self._openings.walk(where.since_us, where.until_us, latest_first=latest_first):
             waiting += [item for item in items if _may_match(item, where)]
@@ -135,6 +131,11 @@ def _parents_in(where: IncidentFilter) -> list[Parent]:
 
 def _only_open(where: IncidentFilter) -> bool:
     return bool(where.statuses) and OPEN.issuperset(where.statuses)
+
+
+def _goes_by_creation(where: IncidentFilter) -> bool:
+    """Whether no way is shorter than through all that were created."""
+    return where.id is None and not _parents_in(where) and not _only_open(where)
 
 
 def _may_match(item: Item, where: IncidentFilter) -> bool:

@@ -33,7 +33,7 @@ from tocsin.engines.errors import EngineError, Refused
 
 PAGE_ROWS: Final = 200
 SHARDS_AHEAD: Final = 16
-"""Shards that a scan asks at one time: many may be empty."""
+"""Shards that a scan asks at one time, at most: where one ends early, others may be empty."""
 
 _REMOVE = "DELETE FROM incidents USING TIMESTAMP ? WHERE shard = ? AND parent = ?"
 _REMOVE_OPEN = "DELETE FROM open_incidents USING TIMESTAMP ? WHERE shard = ? AND parent = ?"
@@ -142,14 +142,15 @@ class IncidentTable:
         """The incidents of the next `limit` parents that have any, in order of their places."""
         found: list[tuple[Parent, list[Incident]]] = []
         shard, above = shard_and_bytes(after) if after else (0, b"")
+        step = 1
         while shard < SHARDS and len(found) < limit:
-            ahead = range(shard, min(SHARDS, shard + SHARDS_AHEAD))
+            ahead = range(shard, min(SHARDS, shard + step))
             firsts = [above, *[b""] * (len(ahead) - 1)]
             pages = await asyncio.gather(
                 *(self._parents_above(*place, limit - len(found)) for place in zip(ahead, firsts, strict=True))
             )
             found += [one for page in pages for one in page]
-            shard, above = ahead.stop, b""
+            shard, above, step = ahead.stop, b"", min(SHARDS_AHEAD, 2 * step)
         return found[:limit]
 
     async def _parents_above(self, shard: int, above: bytes, limit: int) -> list[tuple[Parent, list[Incident]]]:
