@@ -183,6 +183,7 @@ def _is_killed_alone(mutant: Mutant, tests: Sequence[str]) -> bool:
     ended = subprocess.run(
         [*command, *deselected, *tests], cwd=TREE / "mutants", env=environment, check=False, capture_output=True
     )
+    # Anything but a pass is a kill: a mutant that cannot even be imported ends the collection.
     return ended.returncode != 0
 
 
