@@ -10,7 +10,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs client-deps test test-fast test-faults-long test-history test-api mutate sim explore demo bench bench-quick clean
+.PHONY: help .venv lint format docs client-deps server-deps test test-fast test-faults-long test-history test-api mutate sim explore demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -43,11 +43,16 @@ docs: $(READY) ## write the generated sections of ARCHITECTURE.md from the code
 client-deps: ## install the clients that some tests are about: Alertmanager (Debian, as root), and one of npm
 	tests/acceptance/clients/install
 
+server-deps: $(READY) ## install what real servers need: Java 17 and Maven (Debian, as root), and the servers' jars
+	tests/install_servers
+
+# The jars first: no test's time limit pays for the network.
 test: $(READY) ## all tests of a pull request
+	@$(BIN)/tocsin local fetch >/dev/null || echo "tests on Kafka and Cassandra are skipped: see above"
 	$(BIN)/pytest tests
 
 test-fast: $(READY) ## the same without servers and without those of the whole system
-	WITHOUT_SERVERS=1 $(BIN)/pytest tests --ignore=tests/acceptance
+	WITHOUT_SERVERS=1 $(BIN)/pytest tests --ignore=tests/acceptance --ignore=tests/faults
 
 test-faults-long: $(READY) ## kill, stop and cut every part of the real engines under load; results in build/faults
 	LONG=1 $(BIN)/pytest tests/faults
