@@ -128,10 +128,12 @@ def make_event(number: int, host: int, action: str) -> dict[str, Any]:
     }
 
 
-def make_requests(count: int, *, parents: int, region: str = "a", services: int = 20) -> Iterator[Request]:
+def make_requests(
+    count: int, *, parents: int, region: str = "a", services: int = 20, per_s: int = 1_000_000
+) -> Iterator[Request]:
     """Events of some hundred bytes each, spread evenly over the parents; the same ones in every run.
 
-    Each parent goes through what an alert goes through, again and again: `LIFE`.
+    Each parent goes through what an alert goes through, again and again: `LIFE`. They were received `per_s` a second.
     """
     chance = random.Random(7)
     minter = Minter()
@@ -139,7 +141,7 @@ def make_requests(count: int, *, parents: int, region: str = "a", services: int 
         dedup_key = f"disk/db-{number % parents}"
         parent = Parent(f"service-{number % parents % services}", dedup_key)
         body = request_body(make_event(number, number % parents, LIFE[number // parents % len(LIFE)]), dedup_key)
-        received_us = RECEIVED_US + number
+        received_us = RECEIVED_US + number * 1_000_000 // per_s
         temporal_id = minter.mint(received_us // 1_000_000, chance.getrandbits(32))
         yield Request(RequestKey(parent, temporal_id, client_digest(parent, body)), received_us, region, SCHEMA, body)
 

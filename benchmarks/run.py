@@ -14,7 +14,9 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
 OUT: Final = ROOT / "build" / "bench"
-SHARED: Final = {"bare", "measure", "run", "traffic"}
+SHARED: Final = {"bare", "creating", "measure", "real_servers", "run", "traffic"}
+ON_SERVERS: Final = {"real_rate"}
+"""Those that start a Kafka broker and a Cassandra node: they need Java and Maven, and some ten seconds more."""
 NAMES: Final = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in SHARED))
 RUN_S_MAX: Final = 900.0
 
@@ -45,12 +47,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Runs every benchmark, each in its own process.")
     parser.add_argument("--quick", action="store_true", help="small sizes: do the benchmarks still run?")
     parser.add_argument("--out", type=Path, default=OUT, help="where answers are published")
+    parser.add_argument("--without-servers", action="store_true", help="leave out what needs Kafka and Cassandra")
     options = parser.parse_args()
     quick: bool = options.quick
+    names = [name for name in NAMES if not (options.without_servers and name in ON_SERVERS)]
     out: Path = options.out.resolve()
     print(f"{'':18} {'ratio':>8}  {'floor / aim':>16}  reached ratio of")
     failed = False
-    for name in NAMES:
+    for name in names:
         trouble = run(name, out, quick=quick)
         failed = failed or trouble is not None
         print(row(name, out) if trouble is None else f"{name:18} did not run:\n{trouble}", flush=True)

@@ -22,54 +22,22 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from benchmarks.creating import through_creator
 from benchmarks.measure import SET_RECORDS, Answer, Options, batches, make_requests, publish, scratch
-from tocsin.core.entries import Entry
 from tocsin.core.events import entry_of
-from tocsin.core.failures import Failure
-from tocsin.core.ids import Parent, partition_of
-from tocsin.core.incidents import Incident
+from tocsin.core.ids import partition_of
 from tocsin.core.requests import Request, decode_records, encode_request
-from tocsin.core.statements import Replica
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.topics import make_topics
-from tocsin.roles.creator import Creator
-from tocsin.roles.trial import Trials
 from tocsin.roles.writer import Writer
-from tocsin.telemetry import Identity, Meters
 from tocsin.topology import EmbeddedLog as LogOfRegion
-from tocsin.topology import Region, SqliteStack, Topology
+from tocsin.topology import Region, SqliteStack
 
 REQUESTS: Final = 40_000
 PARENTS: Final = 2_000
 ROUNDS: Final = 3
-WAIT_S_MAX: Final = 300.0
 FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
-
-
-class TimedStore(EmbeddedStore):
-    """The store, which knows when it was first asked to write, when it last acknowledged a fold, and what it stored."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.began_s = 0.0
-        self.ended_s = 0.0
-        self.stored = 0
-
-    async def write(self, entries: Sequence[Entry]) -> dict[int, Failure]:
-        self.began_s = self.began_s or time.perf_counter()
-        failures = await super().write(entries)
-        assert not failures, failures
-        self.stored += len(entries)
-        return failures
-
-    async def put_incidents(self, parent: Parent, incidents: Sequence[Incident], version: int) -> None:
-        await super().put_incidents(parent, incidents, version)
-        self.ended_s = time.perf_counter()
-
-    async def update_incidents(self, parent: Parent, changed: Sequence[Incident], version: int) -> None:
-        await super().update_incidents(parent, changed, version)
-        self.ended_s = time.perf_counter()
 
 
 class Bench:
@@ -89,9 +57,9 @@ class Bench:
             directory=Path("directory.yaml"),
         )
 
-    def new_store(self) -> TimedStore:
+    def new_store(self) -> EmbeddedStore:
         self._stores += 1
-        return TimedStore(self._folder / f"store-{self._stores}.sqlite")
+        return EmbeddedStore(self._folder / f"store-{self._stores}.sqlite")
 
     @property
     def works(self) -> dict[str, Callable[[], Awaitable[float]]]:
@@ -126,7 +94,7 @@ class Bench:
 
         taken_s = await timed(write)
         await store.close()
-        return store.stored / taken_s
+        return len(entries) / taken_s
 
     async def one_by_one(self) -> float:
         store = self.new_store()
@@ -136,9 +104,7 @@ class Bench:
             for request in requests:
                 assert not await writer.write([request])
 
-        taken_s = await timed(lambda: self._each_set(write, (0,)))
-        await store.close()
-        return store.stored / taken_s
+        return await self._rate_of_first(store, write)
 
     async def entry_by_entry(self) -> float:
         store = self.new_store()
@@ -147,9 +113,14 @@ class Bench:
             for request in requests:
                 assert not await store.write([entry_of(request)])
 
+        return await self._rate_of_first(store, write)
+
+    async def _rate_of_first(self, store: EmbeddedStore, write: Callable[[list[Request]], Awaitable[None]]) -> float:
+        """Requests a second of the first partition; closes the store."""
+        count = sum(1 for one in self._requests if partition_of(one.key.parent, self.region.partitions) == 0)
         taken_s = await timed(lambda: self._each_set(write, (0,)))
         await store.close()
-        return store.stored / taken_s
+        return count / taken_s
 
     async def _each_set(self, work: Callable[[list[Request]], Awaitable[None]], numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -166,23 +137,10 @@ class Bench:
         store = self.new_store()
         # A claim lasts as long as the log that it was made with is open, and the group's epoch rises with each.
         log = EmbeddedLog(self._folder / "log.sqlite")
-        trials = Trials(["/bin/false"])  # nothing here is suspect, so no child is ever started
-        meters = Meters(Identity("a", "blue", "creator"))
-        creator = Creator(log, store, Topology((self.region,)), Replica("a", "blue"), trials, meters)
-        stopping = asyncio.Event()
-        running = asyncio.create_task(creator.run(stopping))
-        async with asyncio.timeout(WAIT_S_MAX):
-            while await self._done(store) < len(self._requests):  # noqa: ASYNC110 (what a store holds sets no event)
-                await asyncio.sleep(0.1)
-        stopping.set()
-        await running
-        assert store.stored == len(self._requests), "each request is written once"
+        rate = await through_creator(log, store, self.region, len(self._requests))
         await log.close()
         await store.close()
-        return store.stored / (store.ended_s - store.began_s)
-
-    async def _done(self, store: EmbeddedStore) -> int:
-        return sum(row.sources["a"].runs.low for row in await store.progress())
+        return rate
 
 
 async def timed(work: Callable[[], Awaitable[None]]) -> float:
