@@ -1,6 +1,6 @@
 """The cells: every part of the engines and the roles, broken in every way; and what must show while it lasts.
 
-| | kill -9, dead for 8 s | SIGSTOP for 20 s | network cut for 12 s |
+| | kill -9, dead for 8 s and more | SIGSTOP for 20 s | network cut for 12 s |
 |---|---|---|---|
 | broker of a | x | x | x (ci) |
 | Cassandra node of b | x | x (ci) | x |
@@ -102,7 +102,7 @@ class Scene:
         op = self.recorder.invoke(Call.SEND, "probe", region)
         event = self.load.event(0) | {"dedup_key": f"{self.load.name}/probe-{op}", "event_action": "trigger"}
         try:
-            answer = await self.client.post(f"{self.player._intakes[region]}/v2/enqueue", json=event)
+            answer = await self.client.post(f"{self.rig.local.intake_url(region)}/v2/enqueue", json=event)
         except httpx2.TransportError as error:
             self.recorder.info(op, str(error))
             return None
@@ -135,6 +135,12 @@ async def mirror_away(scene: Scene) -> None:
 
 async def creator_away(scene: Scene) -> None:
     await scene.serves(A, B)
+
+
+async def creator_restarts(scene: Scene) -> None:
+    """The peer serves, and a new process goes on once the claims of the dead one have lapsed."""
+    await scene.serves(A, B)
+    await scene.rig.shows(B, "creator", ready=True)
 
 
 async def region_cut_off(scene: Scene) -> None:
@@ -213,6 +219,7 @@ CELLS: Final = (
     *(Cell("broker", fault, log_away, (A, B), ("broker-a",), fault is Fault.CUT) for fault in Fault),
     *(Cell("cassandra", fault, store_away, (), ("cassandra-b",), fault is Fault.STOP) for fault in Fault),
     *(Cell("mirror", fault, mirror_away, (B,), ("mirror-a-b",), fault is Fault.KILL) for fault in Fault),
-    *(Cell("creator", fault, creator_away, (B,), (), fault is Fault.KILL) for fault in (Fault.KILL, Fault.STOP)),
+    Cell("creator", Fault.KILL, creator_restarts, (), (), ci=True),
+    Cell("creator", Fault.STOP, creator_away, (B,), ()),
     Cell("creator", Fault.CUT, region_cut_off, (A,), BROKEN),
 )
