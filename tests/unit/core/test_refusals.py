@@ -13,6 +13,7 @@ import pytest
 
 from tocsin.core.acts import Agent, act_body
 from tocsin.core.dialects import alertmanager, events_v1, nagios
+from tocsin.core.documents import RegionWords, decode_document
 from tocsin.core.events import (
     DEDUP_KEY_LENGTH_MAX,
     EVENT_BYTES_MAX,
@@ -301,3 +302,27 @@ def test_a_path_without_a_routing_key_is_refused_as_an_event_is() -> None:
 def test_an_event_v1_without_a_client_has_a_source_all_the_same() -> None:
     body = {"service_key": KEY, "event_type": "trigger", "description": "d"}
     assert events_v1.parse_v1_event(json.dumps(body).encode())["payload"]["source"] == events_v1.NOBODY
+
+
+@pytest.mark.parametrize(
+    ("body", "missing"),
+    [
+        ({}, ["service_key", "event_type"]),
+        ({"service_key": KEY, "event_type": "trigger"}, ["description"]),
+        ({"service_key": KEY, "event_type": "acknowledge"}, ["incident_key"]),
+        ({"service_key": KEY, "event_type": "resolve"}, ["incident_key"]),
+    ],
+)
+def test_what_an_event_v1_lacks_is_named_as_version_1_names_it(body: dict[str, Any], missing: list[str]) -> None:
+    errors = refused(events_v1.parse_v1_event, json.dumps(body).encode())[2]
+    assert errors == [f"'{name}' is missing or blank" for name in missing]
+
+
+def test_a_document_without_end_is_told_to_be_that() -> None:
+    with pytest.raises(ValueError, match=r"^the document is nested without end$"):
+        decode_document(b'{"x":' + b"[" * 50_000, RegionWords)
+
+
+@pytest.mark.parametrize("number", [INT_MIN, INT_MAX])
+def test_the_smallest_and_the_largest_integer_need_no_second_look(number: int) -> None:
+    assert decode(b"[%d]" % number) == ([number], [])
