@@ -106,30 +106,34 @@ def main() -> int:
 def prepare() -> None:
     """Brings the tree to what the repository has; a file that is equal keeps its time, so its results stay."""
     _mirror(REPOSITORY / "service" / "tocsin", TREE / "src" / "tocsin")
-    for name in COPIED:
-        _mirror(REPOSITORY / name, TREE / name)
+    changed = [_mirror(REPOSITORY / name, TREE / name) for name in COPIED]
+    if any(changed):
+        # mutmut looks which functions a test reaches once, when the test is new; one that was changed may reach more.
+        (TREE / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     deselected = [argument for test in SLOW for argument in ("--deselect", test)]
     arguments = ["--hypothesis-profile=mutation", "-p", "no:cacheprovider", *deselected]
     _write(TREE / "pyproject.toml", SETTINGS.format(arguments=json.dumps(arguments)).encode())
     shutil.rmtree(TREE / "mutants" / "tests", ignore_errors=True)
 
 
-def _mirror(source: Path, target: Path) -> None:
+def _mirror(source: Path, target: Path) -> bool:
+    """Makes a file or folder of Python files like another one; returns whether anything was changed."""
     if source.is_file():
-        _write(target, source.read_bytes())
-        return
+        return _write(target, source.read_bytes())
     wanted = {path.relative_to(source) for path in source.rglob("*.py")}
-    for path in list(target.rglob("*.py")):
-        if path.relative_to(target) not in wanted:
-            path.unlink()
-    for name in wanted:
-        _write(target / name, (source / name).read_bytes())
+    unwanted = [path for path in target.rglob("*.py") if path.relative_to(target) not in wanted]
+    for path in unwanted:
+        path.unlink()
+    changed = [_write(target / name, (source / name).read_bytes()) for name in wanted]
+    return any(changed) or bool(unwanted)
 
 
-def _write(path: Path, content: bytes) -> None:
-    if not path.exists() or path.read_bytes() != content:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+def _write(path: Path, content: bytes) -> bool:
+    if path.exists() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return True
 
 
 # Functions that run at import ----------------------------------------------------------------------------------------
