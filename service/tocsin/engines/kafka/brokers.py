@@ -190,7 +190,7 @@ class Brokers:
         connection = await self._take(address)
         self._busy.add(connection)
         try:
-            response = await connection.send(request)
+            response = await _sent(connection, request)
         except (IncompatibleBrokerVersion, NotImplementedError) as error:
             connection.close()
             raise Misconfigured(
@@ -229,6 +229,21 @@ class Brokers:
         self._idle.clear()
         endings = [ending for connection in connections if (ending := connection.close()) is not None]
         await asyncio.gather(*endings)
+
+
+def _sent(connection: AIOKafkaConnection, request: Request[Any]) -> Awaitable[Any]:
+    """The answer that is to come; raises OSError for a connection that the other side has reset.
+
+    One that was reset since it was last used is known to be closed only when its reader gets its turn. Until then
+    asyncio's loop takes what is written and drops it; uvloop, which roles run on, raises RuntimeError.
+    """
+    try:
+        answer: Awaitable[Any] = connection.send(request)
+    except (KafkaError, NotImplementedError):  # RuntimeErrors too
+        raise
+    except RuntimeError as error:
+        raise ConnectionResetError(str(error)) from error
+    return answer
 
 
 def absent(topic: str, code: int) -> EngineError:
