@@ -11,6 +11,7 @@ from tests.contract.store_rows import SECOND, entry, incident, key
 from tocsin.core.entries import EntryFilter
 from tocsin.core.failures import Kind
 from tocsin.core.ids import Parent, partition_of
+from tocsin.core.incidents import IncidentFilter
 from tocsin.engines.cassandra.session import Batch, Session
 from tocsin.engines.cassandra.store import CassandraStore
 from tocsin.engines.errors import EngineError, Misconfigured, Refused
@@ -30,6 +31,13 @@ async def store(stack: CassandraStack, tmp_path: Path) -> AsyncIterator[Cassandr
     store = CassandraStore(stack, tmp_path)
     yield store
     await store.close()
+
+
+@pytest_asyncio.fixture
+async def session(stack: CassandraStack, tmp_path: Path) -> AsyncIterator[Session]:
+    session = Session(stack, tmp_path)
+    yield session
+    await session.close()
 
 
 async def test_what_the_node_refuses_takes_no_neighbour_down(store: CassandraStore) -> None:
@@ -69,6 +77,21 @@ async def test_a_message_set_is_few_batches(store: CassandraStore, monkeypatch: 
 
     assert first <= 50  # 16 shards: entries and buckets of each, then the lists and their calendar
     assert sum(sent) <= 25
+
+
+async def test_what_an_hour_resolved_does_not_hide_what_is_open(store: CassandraStore, session: Session) -> None:
+    """A replica gives up a read that steps over more than 100,000 removed rows."""
+    is_open = incident(key())
+    await store.put_incidents(is_open.parent, [is_open], 1)
+    remove = "DELETE FROM open_incidents USING TIMESTAMP 1 WHERE shard = ? AND parent = ? AND request IN ?"
+    requests = [n.to_bytes(24, "big") for n in range(400)]
+    try:
+        for place in (Parent("storm", f"alert {n}").place for n in range(300)):
+            await session.execute(remove, (place[0], place[1:], requests))
+
+        assert await store.find_incidents(IncidentFilter(statuses=("triggered", "acknowledged"))) == [is_open]
+    finally:
+        await session.execute("TRUNCATE open_incidents")  # whoever empties the keyspace could not read it
 
 
 async def test_who_only_looks_makes_no_identity(stack: CassandraStack, tmp_path: Path, store: CassandraStore) -> None:

@@ -77,6 +77,9 @@ TABLE: Final = (
         Misconfigured, "the server does not support what this version asks: check the flavor of the region file"),
     Row((driver.InvalidRequest,), r"guardrail (?!.*(value|cell|partition_size|collection))", Misconfigured,
         "a guardrail of the cluster forbids what this version needs: see cassandra.yaml"),
+    Row((driver.InvalidRequest,), r"time ?stamp", Misconfigured,
+        "the server does not take the write times that this version says: Amazon Keyspaces wants them near its own "
+        "clock (docs/adr/0019-cassandra-tables.md)"),
     Row((driver.InvalidRequest,), r"throughput|rate exceeded|throttl|try again", Unavailable,
         "the service throttles us: raise the table's capacity, or the quota"),
     # What is left of them is about the values

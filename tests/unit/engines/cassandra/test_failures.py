@@ -112,6 +112,7 @@ EXAMPLES: list[tuple[BaseException, type[EngineError], str]] = [
     (from_wire(INVALID, "Only UNLOGGED Batches are supported at this time."), Misconfigured, "flavor"),
     (from_wire(INVALID, "Unsupported statement: TRUNCATE"), Misconfigured, "flavor"),
     (from_wire(INVALID, "Consistency level ALL is not permitted"), Misconfigured, "flavor"),
+    (from_wire(INVALID, "Timestamp is out of range: 2 days back to 5 minutes ahead"), Misconfigured, "write times"),
     (from_wire(INVALID, "Request throughput exceeds the provisioned capacity"), Unavailable, "quota"),
     (from_wire(INVALID, "The row exceeds the maximum size of 1048576 bytes"), Refused, "1048576"),
     (from_wire(WRITE_TIMEOUT, "none", NONE + text("SIMPLE")), Unavailable, "throttles"),
