@@ -156,13 +156,13 @@ class Ownership:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._me.claims.clear()  # before others can read that we leave
         if self._tasks and self._me.id in self._roster.members:
-            leaving = Word(self._me.id, next(self._me.numbers), leaves=True)
+            leaving = Word(self._me.id, next(self._me.numbers), top=self._roster.top, leaves=True)
             with contextlib.suppress(EngineError, TimeoutError):  # then it is the silence that tells
                 async with asyncio.timeout(LEAVE_S_MAX):
                     await self._append([leaving])
         self._tasks.clear()
-        self._me.claims.clear()
 
     # Claiming ----------------------------------------------------------------------------------------------------
 
@@ -295,10 +295,11 @@ class Ownership:
 
     def _burials(self) -> list[Word]:
         """The leaving words of those that are silent, and of who we were."""
-        members = self._roster.members
+        members, top = self._roster.members, self._roster.top
         dead = {*self._vigil.silent(), *self._former} - {self._me.id}
         self._former = [member for member in self._former if member in members]
-        return [Word(member, members[member].number + 1, leaves=True) for member in sorted(dead & members.keys())]
+        buried = sorted(dead & members.keys())
+        return [Word(member, members[member].number + 1, top=top, leaves=True) for member in buried]
 
     async def _append(self, words: Sequence[Word]) -> int:
         return await self._log.append(OWNERS, 0, [Record(word.member.encode(), word.encode()) for word in words])

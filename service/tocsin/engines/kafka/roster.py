@@ -10,7 +10,8 @@ once the one whose word stands first has it, and both see so.
 - A word is the whole account of its member, so it needs no history: what it does not list, its member has given up.
   A member appends its next word when it has read its last one.
 - What is free at the place of a word that takes it, is its member's from there on, under the next epoch. Each word says
-  the highest epoch that its member knows, so that no epoch comes twice although old words are removed.
+  the highest epoch that its member knows, so that no epoch comes twice although old words are removed; a leaving word
+  too, which may be all that compaction leaves once everyone has left.
 - Nobody can see a death. A member that was silent for a session is *buried*: somebody else appends its leaving word,
   with the number that the member's own next word would have. Whichever of the two stands first counts. A member that
   reads its burial knows that it has lost all, and goes on as a new one.
@@ -46,7 +47,7 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     """How to find it: process and host."""
     top: int = 0
-    """The highest epoch that it knows."""
+    """The highest epoch that it knows, or who buries it."""
     holds: tuple[tuple[Place, int], ...] = ()
     """All that it owns, with the epochs."""
     takes: tuple[Place, ...] = ()
@@ -99,6 +100,7 @@ class Roster:
             return
         self._shares.clear()
         if word.leaves:
+            self.top = max(self.top, word.top)
             self._leave(word)
             return
         self._gone.pop(word.member, None)

@@ -11,7 +11,7 @@ import pytest_asyncio
 from tocsin.core.requests import Record
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.errors import Owned, Unavailable
-from tocsin.engines.kafka.ownership import OWNERS, Ownership
+from tocsin.engines.kafka.ownership import OWNERS, READ_BYTES, Ownership
 from tocsin.engines.log import Claim
 
 SESSION_S = 1.5
@@ -178,6 +178,34 @@ async def test_a_process_that_ends_in_good_order_frees_all_at_once(start: Start)
     assert await second.claim(0) == []
     await first.ownership.close()
     assert len(await second.claim_all(0, 1)) == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_epochs_go_on_when_all_have_left_and_compaction_took_all_but_their_last_words(
+    start: Start, *, killed: bool
+) -> None:
+    first = start()
+    epochs = [claim.epoch for claim in await first.claim(0, 1, 2)]
+    if killed:
+        await first.die()
+        second = start()
+        epochs += [claim.epoch for claim in await second.claim_all(0)]  # it buries the first
+        await second.ownership.close()
+    else:
+        await first.ownership.close()
+    last = start()
+    await leave_last_words(last.log)
+    [claim] = await last.claim(0)
+    assert claim.epoch > max(epochs)
+
+
+async def leave_last_words(log: EmbeddedLog) -> None:
+    """Makes the topic what compaction leaves of it: the last record of each key."""
+    words = (await log.fetch(OWNERS, 0, 0, records_max=1000, bytes_max=READ_BYTES, wait_s=0)).records
+    last = {delivered.record.key: delivered.record for delivered in words}
+    await log.delete_topic(OWNERS)
+    await log.ensure_topic(OWNERS, 1, compacted=True)
+    await log.append(OWNERS, 0, list(last.values()))
 
 
 async def test_a_topic_made_anew_ends_all_claims_and_what_is_no_word_is_passed_over(start: Start) -> None:

@@ -53,6 +53,7 @@ A_HAS_0 = (takes("a", 1, 0),)
         ((*A_HAS_0, leaves("a", 2), holds("a", 3, p0=1)), {0: ("a", 1)}),  # its second was before our time: it lived
         ((*A_HAS_0, leaves("a", 2), takes("b", 1, 0), holds("a", 3, p0=1)), {0: ("b", 2)}),
         ((leaves("a", 1), takes("b", 1, 0)), {0: ("b", 1)}),
+        ((Word("b", 9, top=41, leaves=True), takes("a", 1, 0)), {0: ("a", 42)}),  # and where who left knew
         ((takes("a", 1, 0, top=41),), {0: ("a", 42)}),  # epochs go on where the member knows that they were
     ],
 )
