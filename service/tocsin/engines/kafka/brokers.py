@@ -83,7 +83,7 @@ class Brokers:
         """
 
         async def ask() -> Any:
-            return await self.ask(await self._leader(topic, partition), request)
+            return await self.ask(await self._leader(topic, partition), request, is_wanted=is_wanted)
 
         return await self._persist(ask, lambda: self._topics.pop(topic, None), code_of, doing, is_wanted)
 
@@ -131,20 +131,24 @@ class Brokers:
     async def _ask_first(self, request: Request[Any]) -> Any:
         """The answer of the first broker that gives one: those that we know, then those to begin with.
 
+        Each has its share of the time that is left, so that one that is silent does not use up that of all others.
         Raises `Misconfigured` when one refused us and none answered, else `Unavailable`, naming all.
         """
         first = [host_and_port(address) for address in self._section.bootstrap]
         known = random.sample(list(self._known.values()), len(self._known))
         faults: list[EngineError] = []
-        try:
-            async with asyncio.timeout(CALL_S):
-                for address in dict.fromkeys((*known, *first)):
-                    try:
-                        return await self.ask(address, request)
-                    except EngineError as error:
-                        faults.append(error)
-        except TimeoutError:
-            faults.append(Unavailable(f"the rest gave no answer within {CALL_S:g} s"))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + CALL_S
+        addresses = list(dict.fromkeys((*known, *first)))
+        for place, address in enumerate(addresses):
+            share_s = max(0.0, until - loop.time()) / (len(addresses) - place)
+            try:
+                async with asyncio.timeout(share_s):
+                    return await self.ask(address, request)
+            except EngineError as error:
+                faults.append(error)
+            except TimeoutError:
+                faults.append(Unavailable(f"the Kafka broker at {_shown(address)} gave no answer in {share_s:.1f} s"))
         refusals = [fault for fault in faults if isinstance(fault, Misconfigured)]
         raise (
             refusals[0]
@@ -185,9 +189,17 @@ class Brokers:
 
     # Connections -------------------------------------------------------------------------------------------------
 
-    async def ask(self, address: Address, request: Request[Any]) -> Any:
-        """The answer of one broker; raises `Unavailable`, or `Misconfigured` when it does not let us in."""
+    async def ask(
+        self, address: Address, request: Request[Any], *, is_wanted: Callable[[], bool] = lambda: True
+    ) -> Any:
+        """The answer of one broker; raises `Unavailable`, or `Misconfigured` when it does not let us in.
+
+        What is not wanted any more once there is a connection is not sent, and `Unavailable`.
+        """
         connection = await self._take(address)
+        if not is_wanted():
+            self._give_back(address, connection)
+            raise Unavailable(f"given up before there was a connection to the Kafka broker at {_shown(address)}")
         self._busy.add(connection)
         try:
             response = await _sent(connection, request)
@@ -207,10 +219,7 @@ class Brokers:
             raise
         finally:
             self._busy.discard(connection)
-        if self._closed:
-            connection.close()
-        else:
-            self._idle[address].append(connection)
+        self._give_back(address, connection)
         return response
 
     async def _take(self, address: Address) -> AIOKafkaConnection:
@@ -221,6 +230,12 @@ class Brokers:
             if (connection := idle.pop()).connected():
                 return connection
         return await connect(*address, await self.arguments())
+
+    def _give_back(self, address: Address, connection: AIOKafkaConnection) -> None:
+        if self._closed:
+            connection.close()
+        else:
+            self._idle[address].append(connection)
 
     async def close(self) -> None:
         """Closes all connections; what is on its way ends as `Unavailable`."""

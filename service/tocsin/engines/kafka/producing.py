@@ -97,6 +97,7 @@ class _Lane:
         self._room = asyncio.Event()
         self._alone = 0
         self._sending: asyncio.Task[None] | None = None
+        self._closed = False
         self._producer: tuple[int, int] | None = None
         self._sequence = 0
 
@@ -105,6 +106,8 @@ class _Lane:
         while self._waiting_bytes and self._waiting_bytes + size > WAITING_BYTES_MAX:
             self._room.clear()
             await self._room.wait()
+        if self._closed:
+            raise self._gone()
         append = _Append(records, size, asyncio.get_running_loop().create_future())
         self._waiting.append(append)
         self._waiting_bytes += size
@@ -114,9 +117,11 @@ class _Lane:
 
     async def close(self) -> None:
         """Gives up what is on its way and what waits."""
+        self._closed = True
         if self._sending is not None:
             self._sending.cancel()
             await asyncio.wait((self._sending,))
+        self._room.set()  # for those who wait before the lane
 
     async def _send_all(self) -> None:
         """Sends batch after batch until nothing waits."""
@@ -134,8 +139,7 @@ class _Lane:
                     self._fail([part.append for part in parts] or self._leave_all(), error)
                 self._room.set()
         except asyncio.CancelledError:
-            closed = Unavailable(f"{self._doing}: this log was closed")
-            self._fail([*(part.append for part in parts), *self._leave_all()], closed)
+            self._fail([*(part.append for part in parts), *self._leave_all()], self._gone())
             raise
 
     async def _send_next(self, parts: list[_Part]) -> None:
@@ -204,6 +208,9 @@ class _Lane:
                 self._waiting.appendleft(append)
                 self._waiting_bytes += append.size
         self._alone = len(parts)
+
+    def _gone(self) -> Unavailable:
+        return Unavailable(f"{self._doing}: this log was closed")
 
     def _leave_all(self) -> list[_Append]:
         left = list(self._waiting)
