@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.contract.store_adapters import StoreAdapter
 from tests.contract.store_rows import ID, PARENT, entry, key
+from tocsin.core.events import REQUEST_BYTES_MAX
 from tocsin.core.failures import Kind
 from tocsin.core.ids import NOBODY, Parent, RequestKey, digest
 from tocsin.engines.store import Store
@@ -107,7 +108,7 @@ async def test_entries_of_many_parents_are_told_apart(store: Store) -> None:
     assert found == {one.key.parent: [one] for one in entries}
 
 
-@pytest.mark.parametrize("body", [b"", bytes(range(256)), b"\x00", b"\xed\xa0\x80", b"x" * 524_288], ids=len)
+@pytest.mark.parametrize("body", [b"", bytes(range(256)), b"\x00", b"\xed\xa0\x80", b"x" * REQUEST_BYTES_MAX], ids=len)
 async def test_bodies_are_opaque_bytes(store: Store, body: bytes) -> None:
     await store.write([entry(body=body)])
 

@@ -1,7 +1,7 @@
 """What is kept of failures: one row a request, whole, with the decisions that brought it where it is."""
 
 from tests.contract.store_rows import ID, PARENT, kept, key
-from tocsin.core.ids import NOBODY, Parent
+from tocsin.core.ids import NOBODY, PARENT_BYTES_MAX, Parent
 from tocsin.core.kept import Stage
 from tocsin.engines.store import Store
 
@@ -15,6 +15,15 @@ async def test_a_kept_row_is_read_back_field_by_field(store: Store) -> None:
 
     assert await store.kept(row.key) == row
     assert await store.kept(key(1)) is None
+
+
+async def test_whatever_parent_a_record_may_name_a_row_can_be_kept_under_it(store: Store) -> None:
+    """Else its request would stay held for ever, and 16 of them stop a partition number."""
+    row = kept(key(parent=Parent("s", "x" * (PARENT_BYTES_MAX - 2))))
+
+    await store.put_kept(row)
+
+    assert await store.kept_of(row.key.parent) == [row]
 
 
 async def test_a_higher_version_replaces_the_row(store: Store) -> None:

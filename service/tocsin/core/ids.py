@@ -17,6 +17,8 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 DIGEST_BYTES: Final = 16
+PARENT_BYTES_MAX: Final = 16 * 1024
+"""Of a parent in a record: far more than intake makes, and what every store takes in a key."""
 SECONDS_MAX: Final = 0xFFFF_FFFF
 SHARDS: Final = 256
 """Shards of parents: the unit in which stores lay out and scan what they hold. Fixed for the life of all stores."""
@@ -38,7 +40,12 @@ class Parent(NamedTuple):
 
     @classmethod
     def decode(cls, raw: bytes) -> "Parent":
-        """The parent of a record's key; raises ValueError when the bytes are not what `encode` makes."""
+        """The parent of a record's key; raises ValueError when the bytes are not what `encode` makes, or too many for a
+        store to keep anything under.
+        """
+        if len(raw) > PARENT_BYTES_MAX:
+            message = f"not a parent: {len(raw)} bytes, of at most {PARENT_BYTES_MAX}"
+            raise ValueError(message)
         service, separator, dedup_key = raw.decode().partition("\0")
         if not separator or not service or "\0" in dedup_key:
             message = "not a parent: expected service NUL dedup_key in UTF-8"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.core.strategies import IDS, PARENTS
 from tocsin.core.ids import (
     DIGEST_BYTES,
+    PARENT_BYTES_MAX,
     SECONDS_MAX,
     SECONDS_REMEMBERED,
     Minter,
@@ -87,7 +88,9 @@ def test_bytes_that_are_no_parent_raise_value_error_only(raw: bytes) -> None:
     assert parent.encode() == raw
 
 
-@pytest.mark.parametrize("raw", [b"", b"service", b"\0key", b"a\0b\0c", b"\xff\0key"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"service", b"\0key", b"a\0b\0c", b"\xff\0key", b"a\0" + b"x" * PARENT_BYTES_MAX], ids=len
+)
 def test_a_malformed_parent_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"not a parent|utf-8"):
         Parent.decode(raw)

@@ -22,8 +22,8 @@ from tocsin.engines.cassandra.queries import chunks, execute_all
 from tocsin.engines.cassandra.session import Session
 from tocsin.engines.errors import Refused
 
-BODY_BYTES_MAX: Final = 768 * 1024
-"""The largest body that this store takes: more than intake lets in, and a row below the 1 MB of Amazon Keyspaces."""
+BODY_BYTES_MAX: Final = 1 << 20
+"""The largest body that this store takes, as every other: more than the canonical form of any event has."""
 BREATH: Final = 256
 """After so many entries encoded the event loop gets its turn."""
 
