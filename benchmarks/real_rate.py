@@ -47,9 +47,9 @@ from tocsin.ops.local.ports import HOST
 from tocsin.topology import REQUESTS as REQUESTS_TOPIC
 from tocsin.topology import CassandraStack, Region
 
-REQUESTS: Final = 20_000
+REQUESTS: Final = 10_000
 PARTITIONS: Final = 4
-PARENTS: Final = 1_000
+PARENTS: Final = 500
 RECEIVED_PER_S: Final = 5_000
 """How quickly the requests came when they were received."""
 ROUNDS: Final = 3

@@ -18,7 +18,7 @@ from typing import Any, Final
 Row = tuple[Any, ...]
 """A row's columns, in the order in which the statement names them."""
 EMPTY_LOOK_S: Final = 0.01
-ROOM: Final = 64
+ROOM: Final = 16
 """Who waits for room is woken for so many places at once."""
 
 

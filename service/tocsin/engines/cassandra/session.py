@@ -39,8 +39,9 @@ REQUEST_S: Final = 4.0
 """How long an answer is waited for: less than who reads the store waits, so that they hear why there was none."""
 CONNECT_PAUSE_S: Final = 0.5
 """After an attempt to connect has failed, so long everyone is told the same."""
-IN_FLIGHT_MAX: Final = 512
-"""Requests under way at one time. One connection takes 32,768, but a node works on some dozens, and queues the rest."""
+IN_FLIGHT_MAX: Final = 64
+"""Requests under way at one time. A node works on some dozens and queues the rest, and there their time limit runs
+already: with batches of a message set and a slow node, 512 of them were late by `REQUEST_S`."""
 BREATH: Final = 16
 """After so many statements of a call the event loop gets its turn: to bind and send one takes some 0.1 ms."""
 PAGE_ROWS: Final = 1_000
