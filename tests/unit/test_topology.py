@@ -411,10 +411,19 @@ def test_two_regions_cannot_write_to_one_keyspace(tmp_path: Path) -> None:
     ]
 
 
+def test_a_store_that_takes_no_write_times_of_ours_is_refused_with_the_reason(tmp_path: Path) -> None:
+    def on_keyspaces(regions: dict[str, Any]) -> None:
+        regions["a"]["stacks"]["blue"] = CASSANDRA | {"flavor": "keyspaces"}
+
+    (complaint,) = complaints(written(tmp_path, on_keyspaces))
+
+    assert complaint.startswith("a.yaml: stacks.blue.flavor: Amazon Keyspaces takes write times of two days back")
+
+
 def test_a_region_on_kafka_and_cassandra_is_read_with_all_that_it_says(tmp_path: Path) -> None:
     tls = {"ca_file": "ca.pem"}
     log = {"tls": tls, "login": {"by": "scram", "username": "t", "password_file": "p"}, "bootstrap": ["k.example:9096"]}
-    store = {"tls": tls, "login": {"by": "aws", "aws_region": "eu-central-1"}, "flavor": "keyspaces"}
+    store = {"tls": tls, "login": {"by": "aws", "aws_region": "eu-central-1"}}
 
     def real(regions: dict[str, Any]) -> None:
         for name in "ab":

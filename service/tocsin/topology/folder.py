@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tocsin.config import ConfigError, Problem, nearest
+from tocsin.topology.engines import CassandraStack
 from tocsin.topology.reading import load_region
 from tocsin.topology.region import Process, Region
 from tocsin.topology.section import is_loopback
@@ -114,12 +115,25 @@ def _files_differ(loaded: Mapping[str, Region]) -> Iterator[Problem]:
     yield from _unique(places, "written by two")
 
 
+def _stores_take_our_write_times(loaded: Mapping[str, Region]) -> Iterator[Problem]:
+    """Apart from the section's own checks, so that all that was made for Keyspaces stays under test."""
+    for file, region in loaded.items():
+        for name, stack in region.stacks.items():
+            if isinstance(stack, CassandraStack) and stack.flavor == "keyspaces":
+                what = (
+                    "Amazon Keyspaces takes write times of two days back to five minutes ahead, and ours say which "
+                    "of two rows counts (docs/adr/0019): not usable; use Cassandra"
+                )
+                yield Problem(file, f"stacks.{name}.flavor", what)
+
+
 _CHECKS: Final[Sequence[Callable[[Mapping[str, Region]], Iterator[Problem]]]] = (
     _names_differ,
     _peers_agree,
     _partitions_agree,
     _ports_differ,
     _files_differ,
+    _stores_take_our_write_times,
 )
 
 
