@@ -41,7 +41,7 @@ CONNECT_PAUSE_S: Final = 0.5
 """After an attempt to connect has failed, so long everyone is told the same."""
 IN_FLIGHT_MAX: Final = 64
 """Requests under way at one time. A node works on some dozens and queues the rest, and there their time limit runs
-already: with 512 of them on a starved machine many were later than `REQUEST_S`. That it was their queueing is a guess."""
+already. With 512 on a starved machine many were late; that it was their queueing is a guess."""
 BREATH: Final = 16
 """After so many statements of a call the event loop gets its turn: to bind and send one takes some 0.1 ms."""
 PAGE_ROWS: Final = 1_000
