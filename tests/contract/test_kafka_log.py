@@ -266,7 +266,7 @@ async def test_a_topic_that_does_not_fit_is_refused_with_the_command_that_sets_i
     assert (await log.topic(found)) is not None  # and it can be looked at all the same
 
 
-async def test_fewer_replicas_than_the_region_file_wants_are_refused_but_of_a_mirrored_topic(
+async def test_fewer_replicas_than_the_region_file_wants_are_refused_of_a_mirrored_topic_too(
     adapter: KafkaAdapter, tmp_path: Path
 ) -> None:
     own, mirrored = adapter.named("own"), adapter.named("mirrored")
@@ -274,11 +274,19 @@ async def test_fewer_replicas_than_the_region_file_wants_are_refused_but_of_a_mi
         await make(name, {"max.message.bytes": "3000000", "retention.ms": "60000"})
     section = kafka_section(kafka_bootstrap(), replication_factor=3, min_insync_replicas=2)
     log = KafkaLog(section, tmp_path, mirrored=[mirrored])
-    assert (await log.ensure_topic(mirrored, 1, retention_s=3600.0)).retention_s == 60.0
-    with pytest.raises(Misconfigured, match=r"records that 1 replicas have, and 2 should.*min\.insync\.replicas=2"):
-        await log.ensure_topic(own, 1, retention_s=60.0)
+    for name in (own, mirrored):
+        with pytest.raises(Misconfigured, match=r"records that 1 replicas have, and 2 should.*min\.insync\.replicas=2"):
+            await log.ensure_topic(name, 1, retention_s=60.0)
     with pytest.raises(Misconfigured, match=r"log\.replication_factor of the region file is above the number"):
         await log.ensure_topic(adapter.named("new"), 1)
+    await log.close()
+
+
+async def test_of_a_mirrored_topic_the_retention_is_its_source_s(adapter: KafkaAdapter, tmp_path: Path) -> None:
+    mirrored = adapter.named("mirrored")
+    await make(mirrored, {"max.message.bytes": "3000000", "retention.ms": "60000"})
+    log = KafkaLog(kafka_section(kafka_bootstrap()), tmp_path, mirrored=[mirrored])
+    assert (await log.ensure_topic(mirrored, 1, retention_s=3600.0)).retention_s == 60.0
     await log.close()
 
 

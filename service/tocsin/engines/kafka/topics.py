@@ -3,7 +3,8 @@
 Whoever made a topic (an administrator, Terraform, MirrorMaker 2, an earlier version) chose its settings, and a setting
 that does not fit shows late: as a ledger that loses words, as a record that no retry can append. So the settings that
 Tocsin relies on are compared at each start, and what is said names the setting and the command that sets it. Nothing
-that exists is altered here. Of a mirrored topic the source region and its mirror decide retention and replicas.
+that exists is altered here. Of a mirrored topic the source region decides the retention, which its mirror copies. Of
+replicas and election a mirror copies nothing: they are this cluster's own, and checked as for any topic.
 """
 
 import asyncio
@@ -136,15 +137,13 @@ class Topics:
             yield "max.message.bytes", (str(MESSAGE_BYTES), why)
         if settings["message.timestamp.type"] != "CreateTime":
             yield "message.timestamp.type", ("CreateTime", "it replaces the times of records by the broker's own")
-        if topic.name in self._mirrored:
-            return
         if (least := self._section.min_insync_replicas) > int(settings["min.insync.replicas"]):
             why = f"it acknowledges records that {settings['min.insync.replicas']} replicas have, and {least} should"
             yield "min.insync.replicas", (str(least), why)
         if settings["unclean.leader.election.enable"] != "false":
             why = "a replica that lacks acknowledged records may become its leader"
             yield "unclean.leader.election.enable", ("false", why)
-        if (topic.retention_s or math.inf) < (wanted.retention_s or math.inf):
+        if topic.name not in self._mirrored and (topic.retention_s or math.inf) < (wanted.retention_s or math.inf):
             why = f"it keeps records for {topic.retention_s:g} s, and {_shown(wanted.retention_s)} was asked for"
             yield "retention.ms", (_milliseconds(wanted.retention_s), why)
 
