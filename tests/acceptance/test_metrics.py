@@ -13,7 +13,7 @@ from tocsin.core.ids import partition_of
 from tocsin.core.requests import encode_request
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.ops.premises import DEMO_SERVICE
-from tocsin.ops.supervisor import ROLES, LocalSet
+from tocsin.ops.supervisor import LocalSet
 from tocsin.settings import Settings
 from tocsin.telemetry import Bound, Counter, Gauge
 from tocsin.topology import REQUESTS
@@ -72,7 +72,9 @@ async def happen_in_the_log(settings: Settings) -> None:
 
 async def look(local: LocalSet, client: httpx2.AsyncClient) -> Shown:
     found: Shown = {}
-    for role in ROLES:
+    for region, role in local.processes:
+        if region != "a":
+            continue
         for metric in (await client.get(f"{local.admin_url('a', role)}/metrics.json")).json():
             found.setdefault(metric["name"], []).extend(value["labels"] for value in metric["values"])
     return found

@@ -377,9 +377,9 @@ def count_requests(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     asked: list[str] = []
     ask = log._brokers.ask
 
-    async def ask_and_count(address: brokers.Address, request: Any) -> Any:
+    async def ask_and_count(address: brokers.Address, request: Any, **more: Any) -> Any:
         asked.append(type(request).__name__)
-        return await ask(address, request)
+        return await ask(address, request, **more)
 
     monkeypatch.setattr(log._brokers, "ask", ask_and_count)
     return asked

@@ -18,7 +18,7 @@ import pytest_asyncio
 from tests.faults.cells import A, B
 from tests.faults.load import company
 from tests.faults.rig import Rig, running_rig, until
-from tests.faults.test_faults import LONG, RESULTS
+from tests.faults.test_faults import RESULTS
 from tests.requests_made import request
 from tests.servers import require_servers
 from tocsin.core.documents import STATUS_PREFIX, PartitionStatus
@@ -38,7 +38,6 @@ SIZE_MAX: Final = 300 * MEGABYTE
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(not LONG, reason="takes minutes: make test-faults-long"),
 ]
 
 
