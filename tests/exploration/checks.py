@@ -17,6 +17,7 @@ from tocsin.core.kept import Kept, Stage
 from tocsin.core.partition import Phase
 from tocsin.core.statements import (
     Opened,
+    Payload,
     PersonWord,
     RegionOrder,
     RequestOrder,
@@ -168,7 +169,9 @@ def of_quiet(region: Region) -> list[str]:
         if case.kind is None or case.due or case.stage is Stage.DONE or _is_dropped(region, case.key):
             continue
         views = _views(region, case.key)
-        breaches += _of_stage(region, case.key, case.stage, case.kind, case.row, views)
+        found = _of_stage(region, case.key, case.stage, case.kind, case.row, views)
+        if not (region.silent and found == ["needless-halt"]):  # the way out asks the store, which answers nothing
+            breaches += found
         if case.stage is Stage.QUARANTINED and any(view.stored for view in views):
             breaches.append("quarantined-though-stored")
     return breaches
@@ -207,13 +210,16 @@ def of_standstill(regions: list[Region]) -> list[str]:
 
 
 def _owes_an_answer(region: Region) -> bool:
-    """Whether a peer's `failed` was heard by a region whose store answers, and the region has said nothing."""
+    """Whether a peer's `failed` and what it is about were brought to a region whose store answers, and the region has
+    said nothing.
+    """
     if region.machine is None or region.silent:
         return False
     incarnation = region.machine.known.incarnation
     said = [one for one in _statements(region) if isinstance(one, Said)]
     ours = {one.key for one in said if one.replica == region.me and one.incarnation == incarnation}
-    asked = {one.key for one in said if one.replica != region.me and one.word is Word.FAILED}
+    brought = {one.key for one in _statements(region) if isinstance(one, Payload)}
+    asked = {one.key for one in said if one.replica != region.me and one.word is Word.FAILED} & brought
     return any(key not in ours and region.faults.get(key) is not Kind.UNAVAILABLE for key in asked)
 
 

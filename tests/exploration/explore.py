@@ -2,8 +2,9 @@
 
     python tests/exploration/explore.py [--depth N] [--replay BOUND]
 
-`--depth N` allows N more changes of the environment, and ten times the states for each of them. `--replay` searches one
-bound again, by its number or a variant's name, and prints the shortest way to each breach as a timeline.
+`--depth N` allows N more changes of the environment (and turns away from the fixed order), and ten times the states for
+each. `--replay` searches one bound again, by its number or a variant's name, and prints the shortest way to each breach
+as a timeline.
 """
 
 import argparse
@@ -48,9 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def whole_bounds(depth: int) -> list[Bound]:
     """What is searched of the unbroken core: the bounds, and (first the largest) where the variants are caught."""
-    bounds = [
-        bound._replace(changes=bound.changes + depth, states_max=bound.states_max * 10**depth) for bound in BOUNDS
-    ]
+    bounds = [bound.deeper(depth) for bound in BOUNDS]
     return sorted({*bounds, *(variant.bound for variant in VARIANTS.values())}, key=_size, reverse=True)
 
 

@@ -127,7 +127,7 @@ class Region:
             return []
         found: list[tuple[Any, ...]] = []
         for index, op in enumerate(self.ops):
-            if not (self.silent and isinstance(op, Count | Lose)):  # these wait for a store that answers
+            if not (self.silent and isinstance(op, Count | Lose | Save)):  # a save would be repeated at once
                 found.append(("do", index))
         if self.ghost is not None:
             found.append(("ghost",))
@@ -152,7 +152,7 @@ class Region:
         if self.dead or self.stalled:
             return None
         for index, op in enumerate(self.ops):
-            if not isinstance(op, Write) and not (self.silent and isinstance(op, Count | Lose)):
+            if not isinstance(op, Write) and not (self.silent and isinstance(op, Count | Lose | Save)):
                 return "do", index
         if self.machine is None or not self.says:
             return None

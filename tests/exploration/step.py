@@ -36,6 +36,7 @@ from tocsin.core.effects import (
     Wrote,
 )
 from tocsin.core.failures import Failure, Kind
+from tocsin.core.kept import Kept
 from tocsin.core.knowledge import Place
 from tocsin.core.partition import Partition
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
@@ -49,6 +50,7 @@ class Step:
     """Carries out one action on a copy of a region."""
 
     def __init__(self, before: Region) -> None:
+        self._before = before
         self.region = before.copy()
         self.sent: list[Batch] = []
         self.breaches: list[str] = []
@@ -75,10 +77,19 @@ class Step:
                 case Say(statements=statements):
                     self.region.says += (tuple(statements),)
                 case Keep(kept=kept):
-                    self.breaches += checks.of_decision(self.region, kept)
+                    if not self._repeats(kept):
+                        self.breaches += checks.of_decision(self.region, kept)
                     self.region.ops += (effect,)
                 case _:
                     self.region.ops += (effect,)
+
+    def _repeats(self, kept: Kept) -> bool:
+        """Whether a row is kept again of what was decided before this step."""
+        machine = self._before.machine
+        case = machine.cases.open.get(kept.key) if machine is not None else None
+        if case is None or not kept.decisions:
+            return False
+        return (case.stage, case.row, case.kind) == (kept.stage, kept.decisions[-1].row, kept.kind)
 
     def _say_beats(self) -> None:
         """Heartbeats are appended and acknowledged at once: no order of the two makes a difference to anybody."""

@@ -9,6 +9,7 @@ looked up ever after; a transition of the world costs a few look-ups.
 """
 
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from tests.exploration import changes, checks
@@ -25,11 +26,14 @@ SECOND: Final = 1_699_999_000
 
 
 class State(NamedTuple):
-    """A state of the world: its regions and links by number, and how many changes may still befall it."""
+    """A state of the world: its regions and links by number, how many changes may still befall it, and how often
+    something else may still happen than what comes first in one fixed order (`None`: as often as it likes).
+    """
 
     regions: tuple[int, ...]
     links: tuple[int, ...]
     left: int
+    turns: int | None = None
 
 
 class Link(NamedTuple):
@@ -166,7 +170,17 @@ class World:
     # Transitions of the world -----------------------------------------------------------------------------------
 
     def moves(self, state: State) -> Iterator[Move]:
-        """What can happen next by itself, at the same time."""
+        """What can happen next by itself, at the same time: as far as there are turns left, in any order."""
+        moves = self._all_moves(state)
+        if state.turns is None:
+            yield from moves
+            return
+        yield from islice(moves, 1)
+        if state.turns:
+            for move in moves:
+                yield move._replace(state=move.state._replace(turns=state.turns - 1))
+
+    def _all_moves(self, state: State) -> Iterator[Move]:
         if state.left <= self.prompt_at:
             for index, number in enumerate(state.regions):
                 prompt = self._prompt_move(number)
@@ -194,7 +208,7 @@ class World:
         for batch in local.sent:
             for way in self._out[index]:
                 links = _put(links, way, self._push(links[way], batch))
-        return Move(self.names[index], local.action, State(regions, links, state.left), local.breaches)
+        return Move(self.names[index], local.action, State(regions, links, state.left, state.turns), local.breaches)
 
     def _push(self, link: int, batch: int) -> int:
         known = self._pushed.get((link, batch))
@@ -229,7 +243,7 @@ class World:
         """A unit of time passes everywhere, and each process notices."""
         links = tuple(self._grow_older(link) for link in state.links)
         breaches: list[str] = []
-        after = State(state.regions, links, state.left)
+        after = State(state.regions, links, state.left, state.turns)
         for index, number in enumerate(state.regions):
             move = self._moved(after, index, self.local(number, ("time",)))
             after = move.state
@@ -303,6 +317,7 @@ class World:
         left: int,
         faults: Iterable[tuple[str, int, Kind]] = (),
         split: bool = False,
+        turns: int | None = None,
     ) -> State:
         """Regions that have heard each other, and requests in the logs of those that took them. `faults`: which stores
         fail which request from the start. `split`: an answer to a look takes its time, too.
@@ -330,7 +345,7 @@ class World:
             self.link_number(self.link(number)._replace(requests=taken[self.ways[way][0]]))
             for way, number in enumerate(state.links)
         )
-        return State(regions, links, left)
+        return State(regions, links, left, turns)
 
     def _take(
         self, number: int, records: tuple[Record, ...], faults: Iterable[tuple[int, Kind]], *, split: bool
