@@ -16,6 +16,8 @@ from tocsin.settings import Settings
 HALTS_SHOWN_MAX: Final = 2
 
 app = typer.Typer(help="How far each partition is, and what holds it.")
+DECIMAL_MAX: Final = 100.0
+"""From here on numbers are shown without decimals."""
 
 
 @app.callback(invoke_without_command=True)
@@ -114,7 +116,10 @@ def _kept(partition: PartitionState) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+    """With a decimal only where it says something: the table is to fit a terminal."""
+    if value is None:
+        return "-"
+    return f"{value:,.1f}" if isinstance(value, float) and value < DECIMAL_MAX else f"{value:,.0f}"
 
 
 def _span(seconds: float | None) -> str:

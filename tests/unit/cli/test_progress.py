@@ -93,7 +93,7 @@ def test_the_table_names_what_holds_a_partition(run: Run, premises: Premises) ->
 
 def test_tables_fit_into_80_columns_with_a_long_backlog(run: Run, premises: Premises) -> None:
     premises.make()
-    premises.append("a", *WAITING)
+    premises.append("a", *(request(number, received_us=NOW_US - 3_600_000_000) for number in range(5)))
     premises.in_store("a", lambda store: store.put_document(status(NUMBER, at_us=NOW_US, held=16)))
     premises.in_store("a", lambda store: store.save_progress(account(1, (2, 4))))
     tamper(premises.log_path("a"), "UPDATE partitions SET next_offset = 10004 WHERE next_offset = 5")
