@@ -119,7 +119,7 @@ def _number(value: float | None) -> str:
     """With a decimal only where it says something: the table is to fit a terminal."""
     if value is None:
         return "-"
-    return f"{value:,.1f}" if isinstance(value, float) and value < DECIMAL_MAX else f"{value:,.0f}"
+    return f"{value:,.0f}" if isinstance(value, int) or value >= DECIMAL_MAX else f"{value:,.1f}"
 
 
 def _span(seconds: float | None) -> str:
