@@ -150,6 +150,9 @@ class Site:
         except EngineError as error:
             self._told(self.name, f"{name} ends: {error}")
             process.die()
+        except Exception as error:  # noqa: BLE001 - whatever it is: a process that ends of it is started again
+            self._loop.faults.append({"message": f"{process.name} ends", "exception": error})
+            process.die()
         else:
             self._told(self.name, f"{name} has stopped")
             process.die()

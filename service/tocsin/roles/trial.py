@@ -107,6 +107,9 @@ class Trials:
             await self.close()
             what = f"no child for trials takes requests: {type(error).__name__}: {error}"
             return all_failed(Kind.UNAVAILABLE, what)
+        except BaseException:
+            self._kill()  # what it says of itself would be taken for an answer to the next request
+            raise
         try:
             async with asyncio.timeout(self._trial_s_max):
                 raw = await _receive(child)
@@ -137,13 +140,9 @@ class Trials:
         return await self._hand_to(child, message)
 
     async def _hand_to(self, child: Process, message: bytes) -> Process:
-        try:
-            async with asyncio.timeout(HAND_S_MAX):
-                await _send(child, message)
-                await _receive(child)  # an empty message: it has it in hand
-        except asyncio.CancelledError:
-            self._kill()
-            raise
+        async with asyncio.timeout(HAND_S_MAX):
+            await _send(child, message)
+            await _receive(child)  # an empty message: it has it in hand
         return child
 
     async def close(self) -> int | None:

@@ -177,6 +177,23 @@ async def test_the_answer_to_a_trial_that_was_cancelled_is_never_taken_for_the_n
     assert await outcome(trials, request("good")) is None  # and not UNAVAILABLE, as the slow one
 
 
+async def test_a_trial_that_was_cancelled_while_its_child_started_leaves_no_child_behind(
+    trials: Trials, tmp_path: Path
+) -> None:
+    """Found by the simulation (seed 201): an owner lost its claim while a child was starting. The next trial took the
+    child's `ready` for `in hand`, and `in hand` for the answer, and the creator ended on what it could not decode.
+    """
+    cancelled = asyncio.create_task(trials.write([request("first")]))
+    while trials._child is None:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    assert await outcome(trials, invalid_request()) is not None
+    assert await outcome(trials, request("good")) is None
+    assert len(pids(tmp_path)) == 1  # the first did not live to say that it is there
+
+
 async def test_trials_of_several_partitions_are_tried_one_at_a_time(trials: Trials, tmp_path: Path) -> None:
     outcomes = await asyncio.gather(*(trials.write([request(f"k{n}")]) for n in range(8)))
     assert outcomes == [{}] * 8
