@@ -60,8 +60,8 @@ test-faults-long: $(READY) ## kill, stop and cut every part of the real engines 
 test-history: $(READY) ## data that earlier versions wrote, read by today's code
 	$(BIN)/pytest tests/history
 
-mutate: $(READY) ## change the core, one thing at a time: does a test notice? (ONLY='tocsin.core.book.*')
-	$(BIN)/python tests/mutation/run.py $(if $(ONLY),'$(ONLY)')
+mutate: $(READY) ## change the core, one thing at a time: does a test notice? (ONLY='tocsin.core.book.*', FRESH=1)
+	$(BIN)/python -m tests.mutation.run $(if $(ONLY),'$(ONLY)') $(if $(FRESH),--fresh)
 
 test-api: $(READY) $(SCHEMATHESIS) ## generated requests against the querier (REQUESTS=10000)
 	$(BIN)/python tests/api/fuzz.py $(if $(REQUESTS),--requests '$(REQUESTS)')
