@@ -4,12 +4,15 @@ A golden is what a version of Tocsin left in its logs and stores, with every int
 edited: whatever later versions write, they must read what is here, and come to the same outcome.
 
 A folder a golden, `golden/<number>`: of each region `<region>.requests.jsonl` and `<region>.ledger.jsonl`, a line a
-record in log order; `<region>.rows.jsonl`, a line a row of its store; and `about.json`. Bytes are strings of characters
-below 256 (Latin-1), so that most of it can be read.
+record in log order; `<region>.rows.jsonl`, a line a row of its store; `<region>.store.sql`, the store's file as SQL (in
+golden 1 there is none); and `about.json`. Bytes are strings of characters below 256 (Latin-1), so that most of it can
+be read.
 """
 
+import contextlib
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -96,6 +99,22 @@ async def incidents(store: Store) -> list[Incident]:
 async def kept_rows(store: Store) -> list[Kept]:
     """All kept rows, by key."""
     return sorted(await store.kept_rows(), key=lambda row: row.key)
+
+
+def store_lines(file: Path) -> list[str]:
+    """An embedded store's file as SQL that makes the same file."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        pragmas = [
+            f"PRAGMA {name}={connection.execute(f'PRAGMA {name}').fetchone()[0]};"
+            for name in ("application_id", "user_version")
+        ]
+        return [*pragmas, *connection.iterdump()]
+
+
+def make_store(folder: Path, region: str, file: Path) -> None:
+    """Makes the recorded file of a region's store."""
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.executescript((folder / f"{region}.store.sql").read_text())
 
 
 class Rows:

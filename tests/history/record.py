@@ -1,12 +1,13 @@
 """Records a golden history: two regions of the embedded engines, in real processes, and every failure worth keeping.
 
-    .venv/bin/python tests/history/record.py NUMBER
+    .venv/bin/python -m tests.history.record NUMBER
 
 makes `golden/NUMBER` and adds its digests; it refuses to touch a golden that is there. Made anew when a format changes
 (`test_golden.py` says so), with the number after the highest. What happens in it: events at both regions, an act of
 schema 2, a change event, a record that nobody can decode, a request that both stores refuse, one that kills whoever
 writes it, one that is dropped, one that is redriven after the store was mended, one for which a region halts until its
-own store is mended, and a region whose database is lost and made anew from the logs: a new incarnation.
+own store is mended, a region that is drained and joined, and one whose database is lost and made anew from the logs: a
+new incarnation.
 """
 
 import asyncio
@@ -22,12 +23,13 @@ from typing import Any, Final
 
 import httpx2
 
-from tests.history.goldens import DIGESTS, GOLDEN, digests, folders, record_line, row_lines
+from tests.history.goldens import DIGESTS, GOLDEN, digests, folders, record_line, row_lines, store_lines
 from tocsin.core.ids import parse_printed
 from tocsin.core.kept import Stage
 from tocsin.core.progress import FORMAT
 from tocsin.core.requests import SCHEMA, Record
 from tocsin.core.statements import PersonWord
+from tocsin.engines.embedded.schema import STORE
 from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.log import Log
@@ -86,6 +88,8 @@ class Recording:
         await self._say(PersonWord.REDRIVE, self._accepted["redriven"])
         await self._until(lambda store: self._has(store, [self._accepted["dropped"]], Stage.DROPPED))
         await self._act(self._accepted["disk-0"])
+        for word in (PersonWord.DRAINED, PersonWord.JOINED):
+            await self._say_of_region(word, B)
         tell("region b loses its database")
         await self._local.kill_region(B)
         for path in self._settings.path(Path(B)).glob("blue.sqlite*"):
@@ -138,8 +142,13 @@ class Recording:
         logs = {A: open_log(self._topology.region(A), self._settings)}
         ledgers = await Ledgers.read_from(logs, self._topology)
         [(key, partition)] = [each for each in ledgers.keys().items() if each[0].printed == request]
-        order = ledgers.request_order(key, partition, word, Speaker("a person", time.time_ns() // 1000, "as recorded"))
-        await say(logs, self._topology, {partition: [order]})
+        await say(logs, self._topology, {partition: [ledgers.request_order(key, partition, word, speaker())]})
+        await logs[A].close()
+
+    async def _say_of_region(self, word: PersonWord, region: str) -> None:
+        logs = {A: open_log(self._topology.region(A), self._settings)}
+        order = (await Ledgers.read_from(logs, self._topology)).region_order(region, word, speaker())
+        await say(logs, self._topology, {partition: [order] for partition in range(PARTITIONS)})
         await logs[A].close()
 
     # What is waited for ------------------------------------------------------------------------------------------
@@ -193,11 +202,14 @@ async def export(folder: Path, topology: Topology, settings: Settings, recording
         store = recording.store(region.name)
         (folder / f"{region.name}.rows.jsonl").write_text("\n".join(await row_lines(store)) + "\n")
         await store.close()
+        file = settings.path(Path(region.name)) / "blue.sqlite"
+        (folder / f"{region.name}.store.sql").write_text("\n".join(store_lines(file)) + "\n")
     about = {
         "regions": BOTH,
         "partitions": PARTITIONS,
         "request_schema": SCHEMA,
         "progress_format": FORMAT,
+        "store_format": STORE.version,
         "refused": [rule.dedup_key for rule in LASTING if rule.kind is Fault.REFUSE and rule.region == A],
         "crashes": [rule.dedup_key for rule in LASTING if rule.kind is Fault.CRASH and rule.region == A],
     }
@@ -234,6 +246,11 @@ async def record(folder: Path, settings: Settings) -> None:
     finally:
         await local.stop()
     await export(folder, topology, settings, recording)
+
+
+def speaker() -> Speaker:
+    """Who says a person's words, now."""
+    return Speaker("a person", time.time_ns() // 1000, "as recorded")
 
 
 def tell(text: str) -> None:

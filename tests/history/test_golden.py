@@ -26,13 +26,27 @@ from tocsin.core.incidents import fold
 from tocsin.core.kept import Stage
 from tocsin.core.progress import FORMAT, merge_rows
 from tocsin.core.requests import SCHEMA, Record, Request, Tick, Unreadable, decode_record, encode_request, encode_tick
-from tocsin.core.statements import Opened, Payload, RequestOrder, Said, Unknown, decode_statement, encode_statement
+from tocsin.core.statements import (
+    Opened,
+    Payload,
+    RegionOrder,
+    RequestOrder,
+    Said,
+    Unknown,
+    decode_statement,
+    encode_statement,
+)
+from tocsin.engines.embedded.schema import STORE
+from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.faults import Fault, Rule
 from tocsin.topology import LEDGER, REQUESTS
 
 REGIONS = ("a", "b")
 FOLDERS = goldens.folders()
 EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+WITH_FILES = pytest.mark.parametrize(
+    "folder", [each for each in FOLDERS if (each / "a.store.sql").exists()], ids=lambda folder: folder.name
+)
 EACH_REGION = pytest.mark.parametrize("region", REGIONS)
 LOOK_EVERY_S, LOOKS_MAX = 0.1, 1_000
 LEFT_OUT = (Stage.QUARANTINED, Stage.DROPPED)
@@ -43,12 +57,15 @@ LEFT_OUT = (Stage.QUARANTINED, Stage.DROPPED)
 
 def test_a_golden_is_never_changed() -> None:
     recorded = json.loads(goldens.DIGESTS.read_text())
-    assert goldens.digests() == recorded, "a golden is never edited: record another one, tests/history/record.py NUMBER"
+    assert goldens.digests() == recorded, (
+        "a golden is never edited: record another one, python -m tests.history.record NUMBER"
+    )
 
 
 def test_the_newest_golden_has_todays_formats() -> None:
     about = json.loads((FOLDERS[-1] / "about.json").read_text())
-    assert (about["request_schema"], about["progress_format"]) == (SCHEMA, FORMAT), "record another golden"
+    written = (about["request_schema"], about["progress_format"], about["store_format"])
+    assert written == (SCHEMA, FORMAT, STORE.version), "record another golden"
 
 
 # Bytes ---------------------------------------------------------------------------------------------------------------
@@ -92,6 +109,7 @@ def test_recorded_statements_are_read_and_written_alike(folder: Path, region: st
             assert Record.decode(statement.record).encode() == statement.record
     assert {Said, Payload, Opened} <= seen
     assert (RequestOrder in seen) == (region == "a")
+    assert (RegionOrder in seen) == (region == "a" and folder.name != "1")
 
 
 @EACH
@@ -126,6 +144,17 @@ def test_recorded_incidents_are_todays_fold_of_the_recorded_entries(folder: Path
         content = decode_record(record)
         if isinstance(content, Request) and (stored := [row for row in rows.entries if row.key == content.key]):
             assert stored == [entry_of(content)]
+
+
+@WITH_FILES
+@EACH_REGION
+async def test_a_recorded_file_of_a_store_is_opened_with_all_that_it_holds(
+    folder: Path, region: str, tmp_path: Path
+) -> None:
+    goldens.make_store(folder, region, tmp_path / "store.sqlite")
+    store = EmbeddedStore(tmp_path / "store.sqlite")
+    assert await goldens.row_lines(store) == (folder / f"{region}.rows.jsonl").read_text().splitlines()
+    await store.close()
 
 
 # Replay --------------------------------------------------------------------------------------------------------------
