@@ -58,7 +58,7 @@ LEFT_OUT = (Stage.QUARANTINED, Stage.DROPPED)
 def test_a_golden_is_never_changed() -> None:
     recorded = json.loads(goldens.DIGESTS.read_text())
     assert goldens.digests() == recorded, (
-        "a golden is never edited: record another one, python -m tests.history.record NUMBER"
+        "a golden is never edited: record another, python -m tests.history.record NUMBER"
     )
 
 
