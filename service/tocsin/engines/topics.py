@@ -10,3 +10,7 @@ async def make_topics(log: Log, region: Region) -> None:
         await log.ensure_topic(topic, region.partitions, retention_s=region.log.retention_s)
     for topic in region.ledger_topics.values():
         await log.ensure_topic(topic, region.partitions, compacted=True)
+    for topic in region.directory_topics.values():
+        await log.ensure_topic(topic, region.partitions, compacted=True)
+    for topic in (region.assignments, *region.feedback_topics.values()):
+        await log.ensure_topic(topic, region.partitions, retention_s=region.log.retention_s)

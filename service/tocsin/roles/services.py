@@ -24,7 +24,7 @@ from tocsin.roles.creator import Creator
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.trial import Trials
 from tocsin.telemetry import Gauge, Meters, Reading
-from tocsin.topology import LEDGER, REQUESTS, Region
+from tocsin.topology import MIRRORED, Region
 from tocsin.topology import EmbeddedLog as LogOfThisMachine
 
 RETRY_S: Final = 0.5
@@ -76,7 +76,7 @@ async def mirror(frame: Frame) -> AsyncIterator[Service]:
         async def run(stopping: asyncio.Event) -> None:
             if await topics_made(log, region, stopping):
                 mirrors = {
-                    peer.name: Mirror(source, log, (REQUESTS, LEDGER), peer.mirror_prefix, region.partitions)
+                    peer.name: Mirror(source, log, MIRRORED, peer.mirror_prefix, region.partitions)
                     for peer, source in peers.items()
                 }
                 lags = MirrorLags(mirrors, frame.meters)

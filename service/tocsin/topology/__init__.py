@@ -22,11 +22,27 @@ from tocsin.topology.engines import (
 )
 from tocsin.topology.folder import Topology, load_topology
 from tocsin.topology.reading import OVERRIDE_PREFIX, load_region, region_schema
-from tocsin.topology.region import LEDGER, REQUESTS, Peer, Process, Region, Server, TlsFiles
+from tocsin.topology.region import (
+    ASSIGNMENTS,
+    DIRECTORY,
+    FEEDBACK,
+    LEDGER,
+    MIRRORED,
+    REQUESTS,
+    Peer,
+    Process,
+    Region,
+    Server,
+    TlsFiles,
+)
 from tocsin.topology.section import is_loopback
 
 __all__ = [
+    "ASSIGNMENTS",
+    "DIRECTORY",
+    "FEEDBACK",
     "LEDGER",
+    "MIRRORED",
     "OVERRIDE_PREFIX",
     "REQUESTS",
     "AwsIdentity",

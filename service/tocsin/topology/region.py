@@ -2,11 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from tocsin.core.limits import Limits
+from tocsin.core.paging.limits import PagingLimits
 from tocsin.topology.engines import CassandraStack, EmbeddedLog, LogEngine, SqliteStack, Stack
 from tocsin.topology.section import Section
 
@@ -14,9 +15,20 @@ REQUESTS: Final = "requests"
 """The topic that this region's intake appends to; a peer's mirrored copy is `<prefix>requests`."""
 LEDGER: Final = "ledger"
 """The compacted topic of this region's statements; a peer's mirrored copy is `<prefix>ledger`."""
+DIRECTORY: Final = "directory"
+"""The compacted topic of services and users that were applied here; a peer's mirrored copy is `<prefix>directory`."""
+ASSIGNMENTS: Final = "assignments"
+"""The topic of whose each incident is, by user; not mirrored, since each region derives its own."""
+FEEDBACK: Final = "feedback"
+"""The topic of this region's intents and their ends; a peer's mirrored copy is `<prefix>feedback`."""
+MIRRORED: Final = (REQUESTS, LEDGER, DIRECTORY, FEEDBACK)
+"""What the mirrors carry to the other regions."""
 
 
-def _positive(limits: Limits) -> Limits:
+L = TypeVar("L", Limits, PagingLimits)
+
+
+def _positive(limits: L) -> L:
     for name in limits.__dataclass_fields__:
         value = getattr(limits, name)
         if not (value > 0 and math.isfinite(value)):
@@ -46,6 +58,16 @@ class Peer(Section):
     def ledger(self) -> str:
         """The mirrored copy of the peer's ledger in this region's log."""
         return self.mirror_prefix + LEDGER
+
+    @property
+    def directory(self) -> str:
+        """The mirrored copy of the peer's directory in this region's log."""
+        return self.mirror_prefix + DIRECTORY
+
+    @property
+    def feedback(self) -> str:
+        """The mirrored copy of the peer's feedback in this region's log."""
+        return self.mirror_prefix + FEEDBACK
 
 
 class Process(Section):
@@ -127,10 +149,13 @@ class Region(Section):
     intake: Server = Server()
     querier: Server = Server()
     creator: Process = Process()
+    notifier: Process = Process()
     directory: Path
     """The file of services and their routing keys, relative to the data directory."""
     limits: Annotated[Limits, AfterValidator(_positive)] = Limits()
     """Bounds of every wait, retry and queue. What is left out has the default shown."""
+    paging: Annotated[PagingLimits, AfterValidator(_positive)] = PagingLimits()
+    """How pages are paced, bundled and backed up. What is left out has the default shown."""
 
     @model_validator(mode="after")
     def _refers_to_itself_rightly(self) -> Self:
@@ -165,9 +190,24 @@ class Region(Section):
         return {self.name: self.ledger} | {peer.name: peer.ledger for peer in self.peers}
 
     @property
+    def directory_topics(self) -> dict[str, str]:
+        """Region of origin to topic in this region's log: its own directory first, then each peer's mirrored copy."""
+        return {self.name: DIRECTORY} | {peer.name: peer.directory for peer in self.peers}
+
+    @property
+    def assignments(self) -> str:
+        """The topic of whose each incident is."""
+        return ASSIGNMENTS
+
+    @property
+    def feedback_topics(self) -> dict[str, str]:
+        """Region of origin to topic in this region's log: its own feedback first, then each peer's mirrored copy."""
+        return {self.name: FEEDBACK} | {peer.name: peer.feedback for peer in self.peers}
+
+    @property
     def processes(self) -> dict[str, Process]:
         """Role to where it listens."""
-        return {"intake": self.intake, "querier": self.querier, "creator": self.creator}
+        return {"intake": self.intake, "querier": self.querier, "creator": self.creator, "notifier": self.notifier}
 
     @property
     def files(self) -> dict[str, Path]:

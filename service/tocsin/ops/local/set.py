@@ -30,7 +30,7 @@ from tocsin.ops.local.ports import HOST, Ports
 from tocsin.ops.local.program import Program
 from tocsin.ops.local.servers import Server, State
 from tocsin.settings import Settings
-from tocsin.topology import CassandraStack, Region, load_topology
+from tocsin.topology import MIRRORED, CassandraStack, Region, load_topology
 
 STARTING: Final = "starting"
 READY: Final = "ready"
@@ -151,7 +151,7 @@ class ServerSet:
                 target = mirrormaker.End(region.name, self._bootstrap(region.name))
                 straight = self._bootstrap(peer.name)
                 place = self.folder.server(name)
-                yield mirrormaker.mirror(name, place, mirrors, source, target, straight, topics.MIRRORED)
+                yield mirrormaker.mirror(name, place, mirrors, source, target, straight, MIRRORED)
 
     def _listeners(self, name: str, region: Region) -> Iterator[kafka.Listener]:
         """The ways into a region's broker: one straight, and one for each path to it."""

@@ -3,17 +3,12 @@
 They are made before the mirrors start: a mirror that finds a topic later pauses all others to take it up.
 """
 
-from typing import Final
-
 from tocsin.engines.opening import open_log
 from tocsin.engines.topics import make_topics
 from tocsin.ops.local import kafka
 from tocsin.ops.local.mirrormaker import PROBE, remembered
 from tocsin.settings import Settings
-from tocsin.topology import LEDGER, REQUESTS, Peer, Region
-
-MIRRORED: Final = (REQUESTS, LEDGER)
-"""What each region's mirrors carry to the others."""
+from tocsin.topology import Peer, Region
 
 
 async def make(bootstrap: str, region: Region, settings: Settings) -> None:

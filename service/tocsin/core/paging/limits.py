@@ -1,0 +1,29 @@
+"""The limits of paging: every wait and bound of a user partition. Seconds unless said."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PagingLimits:
+    """How pages are paced, bundled and backed up, and how long what is waited for."""
+
+    pace_s: float = 60.0
+    """At least so long between two pages of one user channel."""
+    look_ahead_s: float = 30.0
+    """What will be due within this goes into a bundle that is sent now."""
+    backstop_s: float = 10.0
+    """The region at place n sends n times this after the channel's moment, unless it is covered. Lag must be below."""
+    silence_s: float = 5.0
+    """A region of which no pulse was read for this long is left out of the order."""
+    pulse_every_s: float = 1.0
+    """The pace of the pulses in each partition of `feedback`."""
+    end_s_max: float = 120.0
+    """An intent without an end covers no longer than this."""
+    tries_max: int = 6
+    """So often is one (incident, rule) handed over at most when none of it is known to have arrived."""
+    keep_every_s: float = 1.0
+    """Changed users are kept at most once in this time."""
+    keep_users_max: int = 2_000
+    """Users that are kept in one go."""
+    remember_s: float = 86_400.0
+    """An incident that ended is forgotten after this, and what was sent for it."""
