@@ -11,6 +11,7 @@ from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter, SortBy
 from tocsin.core.kept import Kept, Stage
+from tocsin.core.paging.effects import UserRow
 from tocsin.core.progress import ProgressRow
 from tocsin.engines.store import Document, Lost
 
@@ -24,6 +25,8 @@ class Rows:
         self.marks: dict[RequestKey, tuple[int, bool]] = {}
         self.kept: dict[RequestKey, Kept] = {}
         self.documents: dict[str, Document] = {}
+        self.users: dict[tuple[int, str], tuple[int, bytes]] = {}
+        """(partition, user) to (version, state)."""
         self.lost: dict[tuple[int, str, int, int], Lost] = {}
         self._by_parent: dict[Parent, dict[RequestKey, None]] = defaultdict(dict)
         self._incidents: dict[Parent, tuple[int, tuple[Incident, ...]]] = {}
@@ -32,7 +35,7 @@ class Rows:
     def backup(self) -> "Rows":
         """A copy of everything, as it is now."""
         copy = Rows(self.identity)
-        for name in ("entries", "marks", "kept", "documents", "lost", "_incidents", "_progress"):
+        for name in ("entries", "marks", "kept", "documents", "lost", "users", "_incidents", "_progress"):
             setattr(copy, name, dict(getattr(self, name)))
         copy._by_parent.update({parent: dict(keys) for parent, keys in self._by_parent.items()})
         return copy
@@ -158,6 +161,16 @@ class Rows:
         """Removes older epochs."""
         for place in [place for place in self._progress if place[0] == partition and place[1] < below_epoch]:
             del self._progress[place]
+
+    def keep_users(self, partition: int, rows: Sequence[UserRow], version: int) -> None:
+        """Keeps users, each unless a higher version is there."""
+        for row in rows:
+            if self.users.get((partition, row.user), (0, b""))[0] < version:
+                self.users[partition, row.user] = version, row.state
+
+    def kept_users(self, partition: int) -> list[UserRow]:
+        """What is kept of the users of a partition number."""
+        return [UserRow(user, state) for (at, user), (_, state) in self.users.items() if at == partition and state]
 
     def put_document(self, document: Document, after: int | None) -> bool:
         """A conditional write."""

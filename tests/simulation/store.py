@@ -14,6 +14,7 @@ from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
 from tocsin.core.kept import Kept, Stage
+from tocsin.core.paging.effects import UserRow
 from tocsin.core.progress import ProgressRow
 from tocsin.engines.errors import Refused, Unavailable
 from tocsin.engines.store import Document, Lost
@@ -214,6 +215,14 @@ class SimStore:
 
     async def put_document(self, document: Document, *, after: int | None = None) -> bool:
         return await self._server.call("put_document", lambda: self._rows.put_document(document, after))
+
+    # Users of the notifier ----------------------------------------------------------------------------------------
+
+    async def keep_users(self, partition: int, rows: Sequence[UserRow], version: int) -> None:
+        await self._server.call("keep_users", lambda: self._rows.keep_users(partition, rows, version))
+
+    async def kept_users(self, partition: int) -> list[UserRow]:
+        return await self._server.call("kept_users", lambda: self._rows.kept_users(partition))
 
     # Comparison ---------------------------------------------------------------------------------------------------
 

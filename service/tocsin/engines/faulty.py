@@ -14,6 +14,7 @@ from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import NOBODY, Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
 from tocsin.core.kept import Kept, Stage
+from tocsin.core.paging.effects import UserRow
 from tocsin.core.progress import ProgressRow
 from tocsin.core.requests import Record
 from tocsin.engines.errors import Refused, Unavailable
@@ -323,6 +324,16 @@ class FaultyStore:
     async def put_document(self, document: Document, *, after: int | None = None) -> bool:
         await self._gate.pass_write()
         return await self._store.put_document(document, after=after)
+
+    # Users of the notifier ---------------------------------------------------------------------------------------
+
+    async def keep_users(self, partition: int, rows: Sequence[UserRow], version: int) -> None:
+        await self._gate.pass_write()
+        await self._store.keep_users(partition, rows, version)
+
+    async def kept_users(self, partition: int) -> list[UserRow]:
+        await self._gate.pass_read()
+        return await self._store.kept_users(partition)
 
     # Comparison --------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from tocsin.core.failures import Failure
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
 from tocsin.core.kept import Kept, Stage
+from tocsin.core.paging.effects import UserRow
 from tocsin.core.progress import ProgressRow
 
 
@@ -159,6 +160,17 @@ class Store(Protocol):
         """Writes a document: with `after`, only if the version there is that one (0: none there). In any case the
         version there must be lower than the document's. Returns whether it was written.
         """
+
+    # Users of the notifier ---------------------------------------------------------------------------------------
+
+    async def keep_users(self, partition: int, rows: Sequence[UserRow], version: int) -> None:
+        """Keeps what the notifier knows of these users of a partition number, each unless a higher version of it is
+        there; an empty state forgets the user. Many at once cost little more than one. After a failure some may be
+        kept. A version is used once.
+        """
+
+    async def kept_users(self, partition: int) -> list[UserRow]:
+        """All that is kept of the users of a partition number, in any order."""
 
     # Comparison --------------------------------------------------------------------------------------------------
 

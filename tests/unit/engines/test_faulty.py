@@ -16,6 +16,7 @@ from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Kind
 from tocsin.core.ids import Parent
 from tocsin.core.incidents import IncidentFilter
+from tocsin.core.paging.effects import UserRow
 from tocsin.core.requests import Record
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
@@ -38,6 +39,7 @@ PUTS: dict[str, Call] = {
     "forget_progress": lambda store: store.forget_progress(3, 1),
     "put_lost": lambda store: store.put_lost(Lost(3, "requests", 1, 2, 3)),
     "put_document": lambda store: store.put_document(Document("status", 1, b"{}")),
+    "keep_users": lambda store: store.keep_users(3, [UserRow("ada", b"state")], 1),
 }
 READS: dict[str, Call] = {
     "identity": lambda store: store.identity(),
@@ -54,6 +56,7 @@ READS: dict[str, Call] = {
     "progress": lambda store: store.progress(),
     "lost": lambda store: store.lost(),
     "document": lambda store: store.document("status"),
+    "kept_users": lambda store: store.kept_users(3),
     "documents": lambda store: store.documents(""),
     "list_entries": lambda store: store.list_entries(EntryFilter()),
     "count_entries": lambda store: store.count_entries(EntryFilter()),

@@ -132,7 +132,9 @@ class UserRow(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """Keep these users, then the input positions as they were when this came out. Answered by `Kept`."""
+    """Keep these users (`Store.keep_users`), then the input positions as they were when this came out. Answered by
+    `Kept`.
+    """
 
     number: int
     rows: Sequence[UserRow]

@@ -14,6 +14,7 @@ from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
 from tocsin.core.kept import Kept, Stage
+from tocsin.core.paging.effects import UserRow
 from tocsin.core.progress import ProgressRow
 from tocsin.engines.cassandra import entry_list
 from tocsin.engines.cassandra.arrivals import Arrivals
@@ -26,6 +27,7 @@ from tocsin.engines.cassandra.incident_table import IncidentTable
 from tocsin.engines.cassandra.kept_table import KeptTable
 from tocsin.engines.cassandra.progress_table import ProgressTable
 from tocsin.engines.cassandra.session import Session
+from tocsin.engines.cassandra.user_table import UserTable
 from tocsin.engines.errors import EngineError, Refused, Unavailable
 from tocsin.engines.store import Document, Lost
 from tocsin.topology.engines import CassandraStack
@@ -54,6 +56,7 @@ class CassandraStore:
         self._kept = KeptTable(session, Arrivals(session, "kept"))
         self._progress = ProgressTable(session)
         self._documents = DocumentTable(session)
+        self._users = UserTable(session)
 
     async def identity(self) -> str:
         """The identity of the data in this keyspace."""
@@ -191,6 +194,16 @@ class CassandraStore:
     async def put_document(self, document: Document, *, after: int | None = None) -> bool:
         """Writes a document if the version there allows it; whether it was written."""
         return await self._documents.put(document, after)
+
+    # Users of the notifier ---------------------------------------------------------------------------------------
+
+    async def keep_users(self, partition: int, rows: Sequence[UserRow], version: int) -> None:
+        """Keeps these users."""
+        await _put(self._users.keep(partition, rows, version))
+
+    async def kept_users(self, partition: int) -> list[UserRow]:
+        """All that is kept of the users of a partition number."""
+        return await self._users.of_partition(partition)
 
     # Comparison --------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,10 @@ _INDEXES_OF_2: Final = (
     "CREATE INDEX incidents_by_urgency ON incidents (urgency, created_us, id)",
 )
 
+_USERS: Final = """CREATE TABLE users (
+    partition INTEGER NOT NULL, user TEXT NOT NULL, version INTEGER NOT NULL, state BLOB NOT NULL,
+    PRIMARY KEY (partition, user)) WITHOUT ROWID"""
+
 
 class _Resolved(msgspec.Struct):
     resolved_us: int | None
@@ -44,10 +48,15 @@ def _to_3(connection: sqlite3.Connection) -> None:
         connection.execute(f"UPDATE {table} SET parent = place(parent)")  # noqa: S608 - names of this module
 
 
+def _to_4(connection: sqlite3.Connection) -> None:
+    """Format 4 has the users of the notifier."""
+    connection.execute(_USERS)
+
+
 STORE: Final = Format(
     what="Tocsin outcome store",
     application_id=int.from_bytes(b"TocS", "big"),
-    version=3,
+    version=4,
     schema=(
         "CREATE TABLE identity (uuid TEXT NOT NULL)",
         "INSERT INTO identity VALUES (lower(hex(randomblob(16))))",
@@ -97,9 +106,10 @@ STORE: Final = Format(
             found_us INTEGER NOT NULL, PRIMARY KEY (partition, source, start, "end")) WITHOUT ROWID""",
         """CREATE TABLE documents (
             name TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID""",
+        _USERS,
         *_INDEXES_OF_2,
     ),
-    upgrades=(_to_2, _to_3),
+    upgrades=(_to_2, _to_3, _to_4),
 )
 
 

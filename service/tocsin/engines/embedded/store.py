@@ -8,13 +8,14 @@ alone; what befalls the file befalls every entry of the call, and says nothing a
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from tocsin.core.entries import Entry, EntryFilter
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, IncidentFilter
 from tocsin.core.kept import Kept, Stage
+from tocsin.core.paging.effects import UserRow
 from tocsin.core.progress import ProgressRow
 from tocsin.engines.embedded import entry_table, incident_table, kept_table
 from tocsin.engines.embedded.database import Database
@@ -24,6 +25,9 @@ from tocsin.engines.errors import EngineError, Refused, Unavailable
 from tocsin.engines.store import Document, Lost
 
 T = TypeVar("T")
+_KEEP_USER: Final = """
+    INSERT INTO users VALUES (?, ?, ?, ?) ON CONFLICT (partition, user) DO UPDATE
+    SET version = excluded.version, state = excluded.state WHERE excluded.version > users.version"""
 
 
 class EmbeddedStore:
@@ -190,6 +194,18 @@ class EmbeddedStore:
     async def put_document(self, document: Document, *, after: int | None = None) -> bool:
         """Writes a document if the version there allows it; whether it was written."""
         return await self._put(lambda c: _put_document(c, document, after))
+
+    # Users of the notifier ---------------------------------------------------------------------------------------
+
+    async def keep_users(self, partition: int, rows: Sequence[UserRow], version: int) -> None:
+        """Keeps these users, in one transaction. One that was forgotten leaves its version behind."""
+        values = [(partition, row.user, version, row.state) for row in rows]
+        await self._put(lambda c: c.executemany(_KEEP_USER, values))
+
+    async def kept_users(self, partition: int) -> list[UserRow]:
+        """All that is kept of the users of a partition number."""
+        query = "SELECT user, state FROM users WHERE partition = ? AND state != x''"
+        return [UserRow(*row) for row in await self._rows(query, partition)]
 
     # Comparison --------------------------------------------------------------------------------------------------
 
