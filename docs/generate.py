@@ -23,15 +23,16 @@ from typing import Final
 import msgspec
 
 from tocsin.core import failures, kept, limits, partition, verdict
-from tocsin.core.case import Case
+from tocsin.core.case import Case, Copy
 from tocsin.core.cases import BUDGET_ROW, Cases
 from tocsin.core.effects import Now
-from tocsin.core.failures import Kind
+from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent, RequestKey, digest
 from tocsin.core.kept import Stage
 from tocsin.core.knowledge import Knowledge, Place
 from tocsin.core.limits import Limits
 from tocsin.core.partition import Phase
+from tocsin.core.requests import Arrival
 from tocsin.core.sources import Sources
 from tocsin.core.statements import (
     Beat,
@@ -166,7 +167,8 @@ def case_in(stage: Stage) -> tuple[Cases, Case]:
     """A case in a stage, for which nothing is left to be asked: the budget admits it, and our store has no row."""
     known = Knowledge(Place(_REPLICA, 0, 1, "", ("b",), frozenset({"a", "b"})), Limits(), _NOW)
     cases = Cases(known, Sources({}, Limits(), unclean=False))
-    case = Case(_KEY, b"", None, stage=stage, kind=Kind.REJECTED, version=1, checked=True, counted=True)
+    copy = Copy(b"", Failure(Kind.REJECTED, ""), None)
+    case = Case(_KEY, copy, stage=stage, kind=Kind.REJECTED, version=1, checked=True, counted=True)
     cases.open[case.key] = case
     return cases, case
 
@@ -175,7 +177,7 @@ def events(stage: Stage) -> Iterable[tuple[str, Callable[[Cases, Case], None]]]:
     """What can befall a case in a stage, by name: the rows of the table, and what no row is needed for."""
     for row in TABLE:
         if row.name == "stored":
-            yield "stored", lambda cases, case: cases.stored(case, _NOW)
+            yield "stored", lambda cases, case: cases.stored(case, Arrival(0, "a"), _NOW)
         elif stage is not Stage.DROPPED or row.name == "dropped":  # a person's word stands until the next
             yield row.name, applied(row)
             if row.verdict is Verdict.QUARANTINE and stage is Stage.HELD:  # others were admitted when they got there

@@ -141,18 +141,23 @@ def of_decision(region: Region, kept: Kept) -> list[str]:
             kept.kind not in EVIDENCE or not voters or not all(view.refused for view in voters)
         ):
             breaches.append("quarantined-without-evidence")
-    if kept.stage in (Stage.ASIDE, Stage.QUARANTINED) and kept.kind in EVIDENCE:
+    if kept.stage in (Stage.ASIDE, Stage.QUARANTINED) and kept.kind in EVIDENCE and not _is_here(region, kept):
         budget = region.store.budget
         if kept.key.service not in budget.admitted:
             breaches.append("budget-exceeded")
     return [*breaches, *_of_stage(region, kept.key, kept.stage, kept.kind, last.row, views)]
 
 
+def _is_here(region: Region, kept: Kept) -> bool:
+    """Whether our own store has it: then nothing is skipped, another copy of it failed."""
+    return kept.stage is Stage.ASIDE and kept.key in region.store.entries
+
+
 def _of_stage(region: Region, key: RequestKey, stage: Stage, kind: Kind, row: str, views: list[View]) -> list[str]:
     better = any(_is_better(region.name, view) for view in views)
     if stage is Stage.HELD and row == "better-peer-stored" and not better:
         return ["needless-halt"]
-    if stage is Stage.ASIDE and better and kind is not Kind.TOO_NEW:
+    if stage is Stage.ASIDE and better and kind is not Kind.TOO_NEW and key not in region.store.entries:
         return ["silent-skip"]
     if stage is Stage.DROPPED and not _is_dropped(region, key):
         return ["dropped-by-nobody"]

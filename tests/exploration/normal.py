@@ -45,8 +45,8 @@ HELD: Final = {
     "Sources": "_limits _progress _position _suspect_below _saved_reach _ticks _anchors _dirty saving _saved_s",
     "Cases": "_known _sources open _held tries decided _head _no_grace _version _counting _marks _marks_due _facts",
     "Questions": "_known _cases _open _looking",
-    "Case": "key record request stage kind reason since_us failed_s places verdict row decisions version settled"
-    " keep_due kept_kind trying tries next_try_s looking checked due superseded counted",
+    "Case": "key copy stage kind reason since_us failed_s places verdict row decisions version settled"
+    " keep_due kept_kind trying tries next_try_s looking checked due found counted",
     "Hand": "source offsets requests span holes alone case",
 }
 """Every attribute that the normal form knows of."""

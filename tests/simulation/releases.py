@@ -90,7 +90,7 @@ def _decode_record(record: Record) -> Content:
     ours = release_of_caller().schema
     if isinstance(content, Request) and content.schema > ours:
         what = f"schema version {content.schema} is above ours, {ours}"
-        return Unreadable(content.key, what, too_new=True)
+        return Unreadable(content.key, what, too_new=True, arrival=content.arrival)
     return content
 
 

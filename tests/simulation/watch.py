@@ -141,8 +141,8 @@ class Watch:
             self._world.breach("8, an outage is no evidence", f"{who}: not everybody refused it: {said}")
 
     def _is_rightly_set_aside(self, known: Knowledge, kept: Kept, now: Now, who: str) -> None:
-        if not kept.kind.is_evidence:
-            return
+        if not kept.kind.is_evidence or kept.key in self._world.sites[known.place.me.region].rows.entries:
+            return  # what our own store has is not skipped: another copy of it failed, or its fold
         for peer in known.place.peers:
             word, standing = known.book.region_word(kept.key, peer), known.book.region_standing(peer)
             drained = _is_drained(known, peer)

@@ -1,7 +1,7 @@
 """One case: a request that failed, and everything that is known and owed about it."""
 
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
@@ -10,8 +10,9 @@ from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import DECISIONS_MAX, Decision, Kept, Stage
 from tocsin.core.limits import Limits
-from tocsin.core.requests import Record, Request, Tick, Unreadable, decode_record, encode_request
-from tocsin.core.verdict import Verdict
+from tocsin.core.requests import Arrival, Content, Record, Request, Tick, Unreadable, decode_record, encode_request
+from tocsin.core.statements import Replica, Said, Word
+from tocsin.core.verdict import INCOMPLETE, Verdict
 
 STAGE_OF: Final = {
     Verdict.HALT: Stage.HELD,
@@ -24,13 +25,58 @@ STAGE_OF: Final = {
 """Where a verdict on a case leads. (A case that is stored is DONE without a verdict being needed.)"""
 
 
+class Copy(NamedTuple):
+    """One record of a request, whole, and what this release of our code reads of it: the request, or why not."""
+
+    record: bytes
+    content: Request | Failure
+    arrival: Arrival | None
+
+    @classmethod
+    def of(cls, record: bytes, content: Content) -> Self:
+        """What decoding the record gave."""
+        match content:
+            case Request():
+                return cls(record, content, content.arrival)
+            case Unreadable(failure=failure, arrival=arrival):
+                return cls(record, failure, arrival)
+            case Tick():
+                return cls(record, Failure(Kind.REJECTED, "undecodable: it is a tick, and no request"), None)
+
+    @classmethod
+    def of_request(cls, request: Request) -> Self:
+        """As intake would send it."""
+        return cls(encode_request(request).encode(), request, request.arrival)
+
+    @classmethod
+    def read(cls, record: bytes) -> Self:
+        """What is in a ledger's payload or a kept row."""
+        try:
+            return cls.of(record, decode_record(Record.decode(record)))
+        except msgspec.DecodeError as error:
+            what = f"undecodable: what was kept of it is no record: {error}"
+            return cls(record, Failure(Kind.REJECTED, what), None)
+
+    @property
+    def request(self) -> Request | None:
+        """None while it cannot be read."""
+        return self.content if isinstance(self.content, Request) else None
+
+    def precedes(self, other: "Copy") -> bool:
+        """Whether this record, not the other, is the entry of their common key. What can be read is not given up for
+        what cannot.
+        """
+        if self.arrival is None or other.arrival is None or (self.request is None and other.request is not None):
+            return False
+        return self.arrival < other.arrival
+
+
 @dataclass(slots=True)
 class Case:
-    """One request that failed. `record` is whole; `request` is None while the record cannot be read."""
+    """One request that failed, and the earliest copy of it that is not in our store."""
 
     key: RequestKey
-    record: bytes
-    request: Request | None
+    copy: Copy
     stage: Stage = Stage.HELD
     kind: Kind | None = None
     reason: str = ""
@@ -54,23 +100,22 @@ class Case:
     """Our own store was asked for the row, and does not have it."""
     due: bool = False
     """A verdict waits for our store or our budget: decided again at every tick."""
-    superseded: bool = False
-    """An earlier record of the same key came, and has not been handed to be written yet."""
+    found: bool = False
+    """Our own store has a row of it: said once our own row of the case is kept."""
     counted: bool = False
     """The budget admits it."""
 
     @classmethod
     def of_row(cls, kept: Kept, now: Now) -> Self:
         """The case of a kept row. What this release of our code cannot read fails as such, whatever it was before."""
-        content = read(kept.record)
-        kind, reason = (kept.kind, kept.reason) if isinstance(content, Request) else content
+        copy = Copy.read(kept.record)
+        kind, reason = (kept.kind, kept.reason) if isinstance(copy.content, Request) else copy.content
         decided = kept.stage is not Stage.HELD
         last = kept.decisions[-1] if kept.decisions else None
         verdict = Verdict(last.verdict) if last and last.verdict in Verdict.__members__ else None
         return cls(
             kept.key,
-            kept.record,
-            content if isinstance(content, Request) else None,
+            copy,
             stage=kept.stage,
             kind=kind,
             reason=reason,
@@ -82,18 +127,13 @@ class Case:
             version=kept.version,
             kept_kind=kept.kind,
             settled=decided,
-            counted=decided and kept.kind.is_evidence,
+            counted=decided and kept.kind.is_evidence and last is not None and last.row != INCOMPLETE,
         )
 
-    def supersede(self, request: Request | None) -> bool:
-        """Of records with one key the earliest is the entry, in every region: if this one comes before what is tried
-        so far, it is tried from now on. Returns whether it does.
-        """
-        mine = self.request
-        if request is None or mine is None or (request.received_us, request.region) >= (mine.received_us, mine.region):
-            return False
-        self.request, self.record, self.superseded = request, encode_request(request).encode(), True
-        return True
+    @property
+    def request(self) -> Request | None:
+        """What is tried, None while this release of our code cannot read it."""
+        return self.copy.request
 
     def pause_s(self, limits: Limits) -> float:
         """The pause before the next try: doubling, capped, with jitter from the key's own digest (no randomness)."""
@@ -102,6 +142,12 @@ class Case:
             first, longest = limits.aside_retry_first_s, limits.aside_retry_max_s
         spread = self.key.digest[self.tries % len(self.key.digest)] / 255
         return min(longest, first * 2.0 ** min(self.tries, 16)) * (0.75 + 0.5 * spread)
+
+    def failed_word(self, replica: Replica, incarnation: int, attempt: int, *, crashed: bool) -> Said:
+        """What the replica has to say of the last failure."""
+        return Said(
+            self.key, replica, Word.FAILED, incarnation, attempt, self.since_us, self.kind, self.reason, crashed=crashed
+        )
 
     def record_decision(self, decision: Decision) -> None:
         """Adds a decision; of too many the first and the latest remain."""
@@ -119,7 +165,7 @@ class Case:
             key=self.key,
             partition=partition,
             stage=self.stage,
-            record=self.record,
+            record=self.copy.record,
             kind=self.kind,
             reason=self.reason,
             since_us=self.since_us,
@@ -128,18 +174,3 @@ class Case:
             decisions=self.decisions,
             version=version,
         )
-
-
-def read(record: bytes) -> Request | Failure:
-    """The request of a whole record, or why this release of our code cannot read it."""
-    try:
-        content = decode_record(Record.decode(record))
-    except msgspec.DecodeError as error:
-        return Failure(Kind.REJECTED, f"undecodable: what was kept of it is no record: {error}")
-    match content:
-        case Request():
-            return content
-        case Unreadable(reason=reason, too_new=too_new):
-            return Failure(Kind.TOO_NEW if too_new else Kind.REJECTED, reason)
-        case Tick():
-            return Failure(Kind.REJECTED, "undecodable: it is a tick, and no request")

@@ -14,24 +14,28 @@ by the table at every news; keep a row of what was decided; retry at the pace of
     DONE         yes            no                            (gone once its row is kept)
 
 An offset is done only once the row that justifies it is acknowledged: progress never runs ahead of the data.
+
+A request can come in several copies that differ in their arrival; the earliest is the entry, in every region. So a case
+keeps the earliest copy that failed here, and ends only when that one (or an earlier one) is acknowledged: what else is
+in our store answers peers, `stored`, and is a reason neither to halt nor to quarantine, but the case goes on.
 """
 
 from collections import Counter
 from typing import Final
 
-from tocsin.core.case import STAGE_OF, Case, read
+from tocsin.core.case import STAGE_OF, Case, Copy
 from tocsin.core.effects import Alarm, Count, Keep, Look, Mark, Now
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.hearing import Neighbour, describe
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import Decision, Kept, Stage
 from tocsin.core.knowledge import Knowledge
-from tocsin.core.requests import Request
+from tocsin.core.requests import Arrival
 from tocsin.core.sources import Sources
 from tocsin.core.statements import Payload, Said, Word
-from tocsin.core.verdict import OwnMatter, Row, Verdict, decide, own_word, peers_word
+from tocsin.core.verdict import INCOMPLETE, OwnMatter, Row, Verdict, decide, own_word, peers_word
 
-REOPENING: Final = frozenset({"dropped", "better-peer-stored", "stored-elsewhere"})
+REOPENING: Final = frozenset({"dropped", "better-peer-stored", "stored-elsewhere", INCOMPLETE})
 """The rows that may change a quarantine."""
 
 BUDGET_ROW: Final = "budget-spent"
@@ -73,8 +77,7 @@ class Cases:
     def fail(
         self,
         key: RequestKey,
-        request: Request | None,
-        record: bytes,
+        copy: Copy,
         failure: Failure,
         place: tuple[str, int],
         now: Now,
@@ -82,15 +85,17 @@ class Cases:
         """A request of the log failed, for the first time as far as this machine knows."""
         case = self.open.get(key)
         if case is None or case.stage is Stage.DONE:
-            case = self._add(Case(key, record, request))
-        self.attach(case, place, request)
+            case = self._add(Case(key, copy))
+        self.attach(case, place, copy)
         self.failed(case, failure, now)
 
-    def attach(self, case: Case, place: tuple[str, int], request: Request | None) -> None:
-        """The log delivered a case's request (again): its offset shares the case's fate."""
-        if case.supersede(request) and case.version:
-            case.settled = False
-            self._keep(case)
+    def attach(self, case: Case, place: tuple[str, int], copy: Copy) -> None:
+        """The log delivered a case's request (again): its offset shares the case's fate. The earliest copy is tried."""
+        if copy.precedes(case.copy):
+            case.copy = copy
+            if case.version:
+                case.settled = False
+                self._keep(case)
         if case.settled:
             self._sources.done(place[0], place[1], place[1] + 1)
         else:
@@ -98,11 +103,12 @@ class Cases:
 
     def deliver(self, key: RequestKey, record: bytes, now: Now) -> None:
         """The ledger delivered a request that we have no outcome for: it is tried at once, also while halted."""
-        content = read(record)
-        if isinstance(content, Request):
-            self._try(self._add(Case(key, record, content)))
+        copy = Copy.read(record)
+        case = self._add(Case(key, copy))
+        if isinstance(copy.content, Failure):
+            self.failed(case, copy.content, now)
         else:
-            self.failed(self._add(Case(key, record, None)), content, now)
+            self._try(case)
 
     def restore(self, kept: Kept, now: Now) -> None:
         """A kept row of an earlier owner: everything it had decided is decided again, by this release of our code."""
@@ -132,7 +138,7 @@ class Cases:
     def failed(self, case: Case, failure: Failure, now: Now) -> None:
         """A try of a case failed."""
         known = self._known
-        case.trying, case.checked = False, False
+        case.checked = False
         if case.stage is Stage.DONE:
             return  # it was stored by another way in the meantime
         if case.stage is Stage.QUARANTINED and failure.kind is Kind.UNAVAILABLE:
@@ -147,23 +153,18 @@ class Cases:
             known.book.crashers.add(case.key)
         case.next_try_s = now.mono_s + case.pause_s(self._known.limits)
         case.tries += 1
-        if said is not None and said.word is Word.STORED:
-            # Within an incarnation `stored` is for ever: this was a duplicate. But it may be the earlier record, which
-            # is the entry then, so what an outage took from it is given back within the grace.
-            if failure.kind is not Kind.UNAVAILABLE or (known.answers and self._past_grace(case, now)):
-                self.stored(case, now)
-            return
-        if not known.answers and self._head is None:
+        if not known.answers and self._head is None and not (said is not None and said.word is Word.STORED):
             self._head = case.key
         self._say_failed(case)
         self.decide(case, now)
 
-    def stored(self, case: Case, now: Now) -> None:
-        """A case's request is in our store."""
-        case.trying = False
-        if case.superseded:
-            self._try(case)  # an earlier record of it is not
+    def stored(self, case: Case, arrival: Arrival, now: Now) -> None:
+        """The copy of a case's request that arrived then is in our store, entry and fold."""
+        if case.copy.arrival is not None and case.copy.arrival < arrival:
+            self.say_stored(case.key, now, unasked=True)
+            case.next_try_s = now.mono_s  # an earlier one is not
             return
+        case.trying = False
         for source, offset in case.places:
             self._sources.done(source, offset, offset + 1)
         case.places.clear()
@@ -179,11 +180,13 @@ class Cases:
         self._record(case, "it is in our store", now)
         self._keep(case)
 
-    def say_stored(self, key: RequestKey, now: Now) -> None:
-        """Answers a question, or takes back our own `failed`; says nothing when nobody asked and we said nothing."""
+    def say_stored(self, key: RequestKey, now: Now, *, unasked: bool = False) -> None:
+        """Answers a question, or takes back our own `failed`. When nobody asked and we said nothing, it says nothing,
+        but for a case that goes on: our word is what tells, also after a restart, that the request is not in question.
+        """
         known = self._known
         said = known.last_word(key)
-        if said.word is Word.STORED if said else not known.book.is_asked(key):
+        if said.word is Word.STORED if said else not (unasked or known.book.is_asked(key)):
             return
         attempt, since_us = (said.attempt + 1, said.since_us) if said else (1, now.unix_us)
         known.say(Said(key, known.place.me, Word.STORED, known.incarnation, attempt, since_us))
@@ -196,22 +199,31 @@ class Cases:
             self.decide(case, now)
 
     def looked(self, case: Case, now: Now, *, stored: bool | None) -> None:
-        """Our own store was asked for a case's row, before a quarantine."""
+        """Our own store was asked for a case's row, before a quarantine. One that is there proves that the request is
+        good, and no more: it may be that of a later copy, or not be folded. So the case goes on; it is kept first,
+        because once we have said `stored`, nobody will deliver the request to us again.
+        """
         case.looking = False
-        if stored:
-            self.stored(case, now)
+        if stored and case.settled:
+            self.say_stored(case.key, now, unasked=True)
+        elif stored:
+            case.found = True
+            self._keep(case)
         elif stored is False:
             case.checked = True
             self.decide(case, now)
 
-    def kept(self, key: RequestKey, version: int, *, ok: bool) -> None:
+    def kept(self, key: RequestKey, version: int, now: Now, *, ok: bool) -> None:
         """A row was written, or was not."""
         case = self.open.get(key)
         if case is None or version != case.version:
             return
         if not ok:
             case.keep_due = True
-        elif case.stage is Stage.DONE:
+            return
+        if case.found:
+            self.say_stored(key, now, unasked=True)
+        if case.stage is Stage.DONE:
             self._close(case)
         elif case.stage is not Stage.HELD:
             case.settled = True
@@ -270,9 +282,6 @@ class Cases:
             elif unclean and case.request is not None and case.stage is not Stage.DROPPED:
                 self._known.suspects.add(case.key)
             said = self._known.own_word(case.key)
-            if said is not None and said.word is Word.STORED:
-                self.stored(case, now)
-                continue
             if said is not None and said.kind is not None and case.request is not None:
                 case.kind, case.reason = said.kind, said.reason  # what was said last, the row did not live to see
             self._say_failed(case)
@@ -313,10 +322,13 @@ class Cases:
         """Gives a verdict, unless our own statement of the failure is not acknowledged yet."""
         known = self._known
         said = known.own_word(case.key)
-        if not known.ready or case.stage is Stage.DONE or said is None or said.kind is not case.kind:
+        if not known.ready or case.stage is Stage.DONE or case.kind is None or said is None:
+            return
+        here = said.word is Word.STORED
+        if not here and said.kind is not case.kind:
             return
         peers = [n.on(case.key, known.book) for n in (neighbours or known.neighbours(now))]
-        matter = OwnMatter(case.kind, known.answers, self._past_grace(case, now))
+        matter = OwnMatter(case.kind, known.answers, self._past_grace(case, now), here)
         waited_s = (now.unix_us - case.since_us) / 1e6
         row = decide(
             dropped=known.book.is_dropped(case.key),
@@ -336,7 +348,7 @@ class Cases:
             return
         if case.stage is Stage.QUARANTINED and name not in REOPENING:
             return
-        if verdict in (Verdict.SET_ASIDE, Verdict.QUARANTINE) and not self._admitted(case):
+        if verdict in (Verdict.SET_ASIDE, Verdict.QUARANTINE) and name != INCOMPLETE and not self._admitted(case):
             if not self._known.spent:
                 return  # the answer to `Count` decides again
             verdict, name = Verdict.HALT, BUDGET_ROW
@@ -351,7 +363,7 @@ class Cases:
         self._enter(case, verdict, name, evidence, now)
 
     def _look(self, case: Case) -> None:
-        if not case.looking and not case.trying:
+        if not (case.looking or case.trying or case.found):
             case.looking = True
             self._known.out.append(Look(case.key))
 
@@ -406,18 +418,9 @@ class Cases:
             return  # an outage writes a handful of statements
         if not known.ready:
             return
-        word = Said(
-            case.key,
-            known.place.me,
-            Word.FAILED,
-            known.incarnation,
-            said.attempt + 1 if said else 1,
-            case.since_us,
-            case.kind,
-            case.reason,
-            crashed=case.key in known.book.crashers,
-        )
-        known.say(word, *([] if said else [Payload(case.key, case.record)]))
+        attempt, crashed = said.attempt + 1 if said else 1, case.key in known.book.crashers
+        word = case.failed_word(known.place.me, known.incarnation, attempt, crashed=crashed)
+        known.say(word, *([] if said else [Payload(case.key, case.copy.record)]))
 
     def _record(self, case: Case, evidence: str, now: Now, *, verdict: str = "", row: str = "") -> None:
         case.record_decision(Decision(now.unix_us, verdict or str(case.verdict), row or case.row, evidence))
@@ -443,5 +446,5 @@ class Cases:
     def _try(self, case: Case) -> None:
         """Hands a case to be written; one whose record this release cannot read has nothing to be tried."""
         if case.request is not None and not case.trying:
-            case.trying, case.superseded = True, False
+            case.trying = True
             self.tries.append(case)

@@ -18,6 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from tocsin.core import requests
+from tocsin.core.case import Copy
 from tocsin.core.cases import Cases
 from tocsin.core.effects import (
     Acknowledged,
@@ -42,14 +43,14 @@ from tocsin.core.effects import (
     Write,
     Wrote,
 )
-from tocsin.core.failures import Failure, Kind
+from tocsin.core.failures import Failure
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import Kept, Stage
 from tocsin.core.knowledge import Knowledge, Place
 from tocsin.core.limits import Limits
 from tocsin.core.progress import Anchor, ProgressRow, SourceProgress, merge_rows
 from tocsin.core.questions import Questions
-from tocsin.core.requests import SCHEMA, Request, Unreadable, bytes_digest, encode_request
+from tocsin.core.requests import SCHEMA, Request, Unreadable, bytes_digest
 from tocsin.core.sources import Fetch, Hand, Sources
 from tocsin.core.statements import (
     Beat,
@@ -118,7 +119,7 @@ class Partition:
             StoreAnswers: lambda event, now: self._store_answers(now, answers=event.answers),
             Looked: self._looked,
             Acknowledged: self._acknowledged,
-            KeptDone: lambda event, _: self.cases.kept(event.key, event.version, ok=event.ok),
+            KeptDone: lambda event, now: self.cases.kept(event.key, event.version, now, ok=event.ok),
             MarkDone: lambda event, _: self.cases.marked(event.key, event.number, ok=event.ok),
             SaveDone: self._save_done,
             LoseDone: lambda event, _: self.sources.done(event.source, event.start, event.end),
@@ -257,14 +258,14 @@ class Partition:
             case = cases.get(content.key)
             if case is not None and case.stage is not Stage.DONE:
                 set_hand.holes.add(offset)
-                self.cases.attach(case, (source, offset), content if isinstance(content, Request) else None)
+                self.cases.attach(case, (source, offset), Copy.of(record.encode(), content))
             elif isinstance(content, Unreadable):
                 set_hand.holes.add(offset)
-                kind = Kind.TOO_NEW if content.too_new else Kind.REJECTED
-                failure = Failure(kind, content.reason)
-                self.cases.fail(content.key, None, record.encode(), failure, (source, offset), now)
+                copy = Copy.of(record.encode(), content)
+                self.cases.fail(content.key, copy, content.failure, (source, offset), now)
             elif self.sources.is_suspect(source, offset) or self.known.is_tried_alone(content.key):
                 set_hand.holes.add(offset)
+                self.known.suspects.add(content.key)  # its copies in later sets, too, until the trial has ended
                 suspects.append(content)
                 alone.offsets.append(offset)
             else:
@@ -302,40 +303,42 @@ class Partition:
         hand = self._hands.pop(event.write)
         self._store_answers(now, answers=event.answers)
         if hand.case is not None:
-            self._tried(hand.case, event, now)
+            self._tried(hand.case, hand.requests[0], event, now)
             return
         if self._questions or self.cases.open:
             for index, request in enumerate(hand.requests):
                 if index not in event.failures:
-                    self._stored(request.key, now)
+                    self._stored(request, now)
         if event.failures and not event.answers:
             self._block(event.write, hand, event.failures, now)
             return
+        if hand.alone:
+            self.known.suspects.difference_update(request.key for request in hand.requests)
         for index, failure in event.failures.items():
             self._fail(hand, index, failure, now)
         self.sources.finish(hand)
 
-    def _tried(self, key: RequestKey, event: Wrote, now: Now) -> None:
+    def _tried(self, key: RequestKey, request: Request, event: Wrote, now: Now) -> None:
         self.known.suspects.discard(key)
         case = self.cases.open.get(key)
         if case is None:
             return  # stored by another way in the meantime
+        case.trying = False
         if event.failures:
             self.cases.failed(case, event.failures[0], now)
         else:
-            self._stored(key, now)
+            self._stored(request, now)
 
-    def _stored(self, key: RequestKey, now: Now) -> None:
-        self._questions.written((key,), now)
-        case = self.cases.open.get(key)
+    def _stored(self, request: Request, now: Now) -> None:
+        self._questions.written((request.key,), now)
+        case = self.cases.open.get(request.key)
         if case is not None and case.stage is not Stage.DONE:
-            self.cases.stored(case, now)
+            self.cases.stored(case, request.arrival, now)
 
     def _fail(self, hand: Hand, index: int, failure: Failure, now: Now) -> None:
         request, offset = hand.requests[index], hand.offsets[index]
         hand.holes.add(offset)
-        record = encode_request(request).encode()
-        self.cases.fail(request.key, request, record, failure, (hand.source, offset), now)
+        self.cases.fail(request.key, Copy.of_request(request), failure, (hand.source, offset), now)
 
     def _block(self, write: int, hand: Hand, failures: dict[int, Failure], now: Now) -> None:
         """The store answers nothing: what failed waits as it is; the head alone becomes a case, and is said."""

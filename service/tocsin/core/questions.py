@@ -67,15 +67,15 @@ class Questions:
             return
         if stored is None:
             self._looking[key] = False
-        elif stored:
+            return
+        payload = self._known.book.payloads.get(key)
+        if stored and (payload is None or key not in self._known.suspects):
             self.written((key,), now)
         elif key in self._cases.open:
             self._open.discard(key)  # the case says its word itself
-        else:
-            payload = self._known.book.payloads.get(key)
-            if payload is not None:
-                self._open.discard(key)
-                self._cases.deliver(key, payload.record, now)
+        elif payload is not None:  # also where the store has it: who wrote it may not have lived to fold it
+            self._open.discard(key)
+            self._cases.deliver(key, payload.record, now)
 
     def written(self, keys: Iterable[RequestKey], now: Now) -> None:
         """These are in our store: whoever asked is answered."""

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import DIGEST_BYTES, NOBODY, Parent, RequestKey, digest, format_id, parse_id
 
 SCHEMA: Final = 2
@@ -54,6 +55,13 @@ class Record(NamedTuple):
         return msgspec.msgpack.decode(raw, type=cls)
 
 
+class Arrival(NamedTuple):
+    """When and where a request was received. Of records with one request key the first to arrive is the entry."""
+
+    received_us: int
+    region: str
+
+
 class Request(NamedTuple):
     """A command to record one entry. `body` is the client's part; `received_us` is Unix microseconds."""
 
@@ -62,6 +70,11 @@ class Request(NamedTuple):
     region: str
     schema: int
     body: bytes
+
+    @property
+    def arrival(self) -> Arrival:
+        """When and where it was received."""
+        return Arrival(self.received_us, self.region)
 
 
 class Tick(NamedTuple):
@@ -78,6 +91,13 @@ class Unreadable:
     key: RequestKey
     reason: str
     too_new: bool = False
+    arrival: Arrival | None = None
+    """None: not even the headers can be read."""
+
+    @property
+    def failure(self) -> Failure:
+        """As what it fails."""
+        return Failure(Kind.TOO_NEW if self.too_new else Kind.REJECTED, self.reason)
 
 
 _DIGITS_MAX: Final = 19  # of 2^62, and int() takes time by the square of the length
@@ -139,7 +159,8 @@ def decode_record(record: Record) -> Content:
     if schema < 1:
         return _undecodable(record, f"header {H_SCHEMA} is 0; schema versions start at 1")
     if schema > SCHEMA:
-        return Unreadable(key, f"schema version {schema} is above ours, {SCHEMA}", too_new=True)
+        reason = f"schema version {schema} is above ours, {SCHEMA}"
+        return Unreadable(key, reason, too_new=True, arrival=Arrival(received_us, region))
     return Request(key, received_us, region, schema, record.value)
 
 

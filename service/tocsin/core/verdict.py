@@ -8,7 +8,7 @@ serves.** What nobody stored and everybody refused is quarantined everywhere. Wh
 whole, and decided again at every news. An outage is no evidence.
 
 The world is first reduced to three small words: what a person said, how our own matter stands (`Own`), and how the
-peers' does (`Peers`). Then the first row of `TABLE` that matches counts. There are 2 x 6 x 5 = 60 cases; the tests
+peers' does (`Peers`). Then the first row of `TABLE` that matches counts. There are 2 x 7 x 5 = 70 cases; the tests
 walk all of them, and check the reductions over all combinations of what a peer can be.
 
 WARNING: ARCHITECTURE.md holds this table and a diagram, generated from here by `make docs`; a test compares them.
@@ -42,6 +42,7 @@ class Own(StrEnum):
     GRACE = "unavailable within its grace, neighbours are stored"
     LASTING = "unavailable past its grace, neighbours are stored"
     REFUSED = "rejected or crashed"
+    HERE = "stored; what failed is an earlier copy of it, or its fold"
 
 
 class Peers(StrEnum):
@@ -90,6 +91,9 @@ class Row(NamedTuple):
     why: str
 
 
+INCOMPLETE: Final = "incomplete"
+"""The row of what is stored but not as everywhere: the one set-aside that skips nothing."""
+
 _ANY_OWN: Final = frozenset(Own)
 _ANY_PEERS: Final = frozenset(Peers)
 _SAID: Final = True
@@ -136,6 +140,14 @@ TABLE: Final[tuple[Row, ...]] = (
         frozenset({Peers.ELSEWHERE}),
         Verdict.SET_ASIDE,
         "known to be stored, but nobody would serve if we halted",
+    ),
+    Row(
+        INCOMPLETE,
+        None,
+        _one(Own.HERE),
+        _ANY_PEERS,
+        Verdict.SET_ASIDE,
+        "the request is not in question, its row is: kept and retried until it is the one that every region has",
     ),
     Row(
         "lasting-outage",
@@ -187,6 +199,8 @@ class OwnMatter:
     kind: Kind | None
     store_answers: bool
     past_grace: bool
+    here: bool
+    """We have said that it is stored."""
 
 
 def own_word(matter: OwnMatter) -> Own:
@@ -197,11 +211,13 @@ def own_word(matter: OwnMatter) -> Own:
         case Kind.TOO_NEW:
             return Own.TOO_NEW
         case Kind.REJECTED | Kind.CRASHED:
-            return Own.REFUSED
+            return Own.HERE if matter.here else Own.REFUSED
         case Kind.UNAVAILABLE:
             if not matter.store_answers:
                 return Own.SILENT
-            return Own.LASTING if matter.past_grace else Own.GRACE
+            if not matter.past_grace:
+                return Own.GRACE
+            return Own.HERE if matter.here else Own.LASTING
 
 
 def peers_word(me: str, peers: Sequence[Peer], *, within_deadline: bool) -> Peers:

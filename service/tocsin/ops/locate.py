@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tocsin.core.book import Book
-from tocsin.core.case import read
+from tocsin.core.case import Copy
 from tocsin.core.entries import Entry
 from tocsin.core.failures import Failure
 from tocsin.core.ids import NOBODY, RequestKey, parse_printed, partition_of
@@ -32,9 +32,9 @@ class Located:
         for entry in self.entries.values():
             return Request(entry.key, entry.received_us, entry.region, entry.schema, entry.body)
         for kept in self.kept.values():
-            return read(kept.record)
+            return Copy.read(kept.record).content
         payload = self.book.payloads.get(self.key)
-        return read(payload.record) if payload else None
+        return Copy.read(payload.record).content if payload else None
 
     @property
     def raw_value(self) -> bytes | None:

@@ -54,8 +54,8 @@ class Trials:
         self._trial_s_max = trial_s_max
         self._child: Process | None = None
         self._lock = asyncio.Lock()
-        self._crashed: set[RequestKey] = set()
-        """What ended or hung a child when it was last tried alone."""
+        self._crashed: dict[RequestKey, Failure] = {}
+        """What ended or hung a child when it was last tried alone, and how."""
         self._others = 0
         """How many trials of anything else wait or are under way."""
 
@@ -65,16 +65,24 @@ class Trials:
         return self._lock.locked()
 
     async def write(self, requests: Sequence[Request]) -> dict[int, Failure]:
-        """Stores the requests, all in one trial or each tried alone; returns the failures by index."""
-        failures = await self._try_in_turn(requests)
-        if len(requests) == 1 or not any(failure.kind is Kind.CRASHED for failure in failures.values()):
-            return failures
-        alone = {}
-        for index, request in enumerate(requests):
-            failure = (await self._try_in_turn([request])).get(0)
+        """Stores the requests, all in one trial or each tried alone; returns the failures by index.
+
+        One of a set that has crashed alone before is not tried again: it is a copy, and whoever keeps the first one
+        retries that. Else a request that hangs, once more in each of many sets, would take the time limit of each.
+        """
+        if len(requests) == 1:
+            return await self._try_in_turn(requests)
+        failures = {i: self._crashed[one.key] for i, one in enumerate(requests) if one.key in self._crashed}
+        others = [index for index in range(len(requests)) if index not in failures]
+        together = await self._try_in_turn([requests[index] for index in others]) if others else {}
+        for place, index in enumerate(others):
+            failure = together.get(place)
+            if failure is not None and failure.kind is Kind.CRASHED:  # one of them; so each was
+                one = requests[index]
+                failure = self._crashed.get(one.key) or (await self._try_in_turn([one])).get(0)
             if failure is not None:
-                alone[index] = failure
-        return alone
+                failures[index] = failure
+        return failures
 
     async def _try_in_turn(self, requests: Sequence[Request]) -> dict[int, Failure]:
         """One trial at a time, in the order in which they came, but for what crashed before: that comes last."""
@@ -92,9 +100,9 @@ class Trials:
         failures = await self._try(requests)
         if len(requests) == 1:
             if not failures or failures[0].kind is not Kind.CRASHED:
-                self._crashed.discard(requests[0].key)
+                self._crashed.pop(requests[0].key, None)
             elif len(self._crashed) < CRASHED_MAX:
-                self._crashed.add(requests[0].key)
+                self._crashed[requests[0].key] = failures[0]
         return failures
 
     async def _try(self, requests: Sequence[Request]) -> dict[int, Failure]:

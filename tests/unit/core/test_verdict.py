@@ -48,8 +48,8 @@ def test_the_table_says_what_the_design_says(dropped: bool, own: Own, peers: Pee
     assert decide(dropped=dropped, own=own, peers=peers).verdict is prose(dropped=dropped, own=own, peers=peers)
 
 
-def test_there_are_sixty_cases_and_each_row_decides_one() -> None:
-    assert len(CASES) == 2 * 6 * 5
+def test_there_are_seventy_cases_and_each_row_decides_one() -> None:
+    assert len(CASES) == 2 * 7 * 5
     assert {decide(dropped=dropped, own=own, peers=peers) for dropped, own, peers in CASES} == set(TABLE)
 
 
@@ -151,17 +151,19 @@ def test_two_regions_that_see_each_other_truly_never_both_halt_because_of_each_o
     assert states == settled, "and they rest there"
 
 
-@pytest.mark.parametrize(("kind", "answers", "past"), list(product([None, *Kind], [True, False], [True, False])))
+@pytest.mark.parametrize(("kind", "answers", "past", "here"), list(product([None, *Kind], *[[True, False]] * 3)))
 def test_our_own_word_over_everything_that_it_is_made_of(
     kind: Kind | None,
     answers: bool,  # noqa: FBT001  (a case)
     past: bool,  # noqa: FBT001  (a case)
+    here: bool,  # noqa: FBT001  (a case)
 ) -> None:
-    word = own_word(OwnMatter(kind, store_answers=answers, past_grace=past))
+    word = own_word(OwnMatter(kind, store_answers=answers, past_grace=past, here=here))
     if kind is Kind.UNAVAILABLE:
-        expected = Own.SILENT if not answers else Own.LASTING if past else Own.GRACE
+        lasting = Own.HERE if here else Own.LASTING
+        expected = Own.SILENT if not answers else lasting if past else Own.GRACE
     elif kind in (Kind.REJECTED, Kind.CRASHED):
-        expected = Own.REFUSED
+        expected = Own.HERE if here else Own.REFUSED
     else:
         expected = Own.TOO_NEW if kind else Own.STORED
     assert word is expected

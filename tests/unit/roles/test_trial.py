@@ -118,6 +118,25 @@ async def test_what_hung_before_waits_until_all_others_were_tried(trials: Trials
     assert ended[1:] == ["the set", "hang-2"]
 
 
+async def test_what_crashed_alone_is_not_tried_again_for_its_copies_in_sets(
+    trials: Trials, switch: FaultSwitch, tmp_path: Path
+) -> None:
+    """Found by the simulation (seed 368): each set with a copy of what hangs took the time limit twice."""
+    switch.set_rule(Rule(id="poison", region="a", port="store", kind=Fault.CRASH, op="write", dedup_key="poison"))
+    poison = request("poison")
+    [failure] = (await trials.write([poison])).values()
+    before = len(pids(tmp_path))
+    failures = await trials.write([request("good"), poison, invalid_request(), poison])
+    assert failures[1] == failures[3] == failure
+    assert failures[2].kind is Kind.REJECTED
+    assert len(failures) == 3
+    assert len(pids(tmp_path)) == before + 1, "one child for the others"
+    switch.clear("poison")
+    await trials.close()  # a new child sees that at once
+    assert await outcome(trials, poison) is None, "alone it is tried as ever"
+    assert await trials.write([request("good"), poison]) == {}
+
+
 async def test_a_request_that_takes_all_memory_ends_its_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     (tmp_path / "orders").write_text("greedy")
