@@ -35,6 +35,7 @@ from tocsin.core.statements import (
     RegionOrder,
     Replica,
     Said,
+    Statement,
     Word,
 )
 
