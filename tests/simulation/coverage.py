@@ -31,8 +31,8 @@ STATES: Final[dict[str, str]] = {
 """The states of a machine, and what they mean. It can be in several at one time."""
 
 MAKERS: Final[dict[str, tuple[str, ...]]] = {
-    "reading": ("kill", "log unsure"),
-    "announcing": ("kill", "log unsure"),
+    "reading": ("kill", "kill"),
+    "announcing": ("kill", "kill"),
     "undecided": ("foreign",),
     "RETRY": ("store partly",),
     "WAIT": ("foreign", "delay"),

@@ -214,7 +214,7 @@ def _abandon(loop: VirtualLoop) -> None:
         for _ in range(CLOSINGS_MAX):
             try:
                 task.get_coro().close()
-            except Exception:  # noqa: BLE001 - whatever it says, it is dead, and so is its world
+            except (Exception, BaseExceptionGroup):  # noqa: BLE001 - whatever it says, it is dead, and so is its world
                 continue
             break
     loop._queue.clear()

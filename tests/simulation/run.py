@@ -29,6 +29,8 @@ COMPACT_EVERY_S: Final = 11
 """Ledgers are compacted so often: whoever reads one from its start finds gaps."""
 FAULTS_MIN: Final = 3
 KINDS_MIN: Final = 2
+AWAITED_S_MAX: Final = 12.0
+"""So long a fault waits for the state that it is to meet."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,17 @@ class Planned:
     region: str
     at_s: float
     length_s: float
+    awaits: str = ""
+    """The state of a machine of the region in which it begins, if that comes about in time."""
+
+    @property
+    def ends_s(self) -> float:
+        """When it has ended for certain."""
+        return self.at_s + self.length_s + (AWAITED_S_MAX if self.awaits else 0.0)
 
     def overlaps(self, other: "Planned") -> bool:
-        """Whether both last at one time."""
-        return self.at_s <= other.at_s + other.length_s and other.at_s <= self.at_s + self.length_s
+        """Whether both can last at one time."""
+        return self.at_s <= other.ends_s and other.at_s <= self.ends_s
 
 
 @dataclass
@@ -84,16 +93,22 @@ def shape_of(seed: int) -> Shape:
 def plan_of(seed: int, regions: str) -> list[Planned]:
     """The faults of a seed: three at least, of two kinds at least. They crowd, because what is alone is easy.
 
-    One cell of the coverage table is this seed's: its fault lasts long, and what makes its state happens meanwhile.
+    One cell of the coverage table is this seed's: its fault lasts long, and what makes its state happens meanwhile. A
+    fault in which little can begin comes after that instead, at the moment of the state.
     """
     chance = random.Random(f"{seed}/plan")
     wanted, state = CELLS[seed % len(CELLS)]
     region, length_s = chance.choice(regions), chance.uniform(25, 45)
     at_s = chance.uniform(CALM_S, FAULTS_S - 30 - length_s)
-    plan = [Planned(wanted, region, at_s, length_s)]
+    plan = [Planned(wanted, region, at_s, length_s, awaits=state if wanted in ENDS_ALL else "")]
     for maker in MAKERS.get(state, ()):
-        before_s = chance.uniform(-5, -0.5) if wanted in ENDS_ALL else chance.uniform(0, 12)
-        _add(plan, Planned(maker, region, at_s + before_s, chance.uniform(10, 25)))
+        if wanted not in ENDS_ALL:
+            after_s = chance.uniform(0, 12)
+        elif maker == "kill":
+            after_s = chance.uniform(-1, 3)  # a start is over in a moment: it is to come while the fault waits for it
+        else:
+            after_s = chance.uniform(-5, -0.5)
+        _add(plan, Planned(maker, region, at_s + after_s, chance.uniform(10, 25)))
     most = len(plan) + chance.randint(1, 4)
     while len(plan) < max(most, FAULTS_MIN) or len({one.kind for one in plan}) < KINDS_MIN:
         length_s = chance.uniform(3, 40)
@@ -130,6 +145,7 @@ class _Run:
         self.plan = plan_of(seed, self.shape.regions)
         self.cells: dict[tuple[str, str], int] = {}
         self.active: list[Planned] = []
+        self.awaiting: dict[int, Planned] = {}
 
     async def main(self) -> Result:
         world = self.world
@@ -162,7 +178,7 @@ class _Run:
             site.start("querier")
         watching = asyncio.ensure_future(self._look_around())
         for number, one in enumerate(self.plan):
-            self.world.around.later(one.at_s, self._begin, number, one)
+            self.world.around.later(one.at_s, self._await, number, one)
         chance = random.Random(f"{self.seed}/times")
         for _ in range(REQUESTS):
             self.world.around.later(chance.uniform(0.5, FAULTS_S - 2), self.load.send)
@@ -172,12 +188,22 @@ class _Run:
         await rest(self.world, self.watch)
         watching.cancel()
 
-    def _begin(self, number: int, one: Planned) -> None:
+    def _await(self, number: int, one: Planned) -> None:
+        """It is time for a fault, but perhaps not the moment."""
+        self.awaiting[number] = one
+        if not one.awaits or one.awaits in self.watch.present(one.region):
+            self._begin(number)
+        else:
+            self.world.around.later(AWAITED_S_MAX, self._begin, number)
+
+    def _begin(self, number: int) -> None:
+        one = self.awaiting.pop(number, None)
+        if one is None:
+            return  # it has begun before
         chance = random.Random(f"{self.seed}/fault/{number}")
         scene = Scene(self.world, self.watch, self.load, one.region, one.length_s, chance)
         self.active.append(one)
-        for (region, _), states in self.watch.states.items():
-            self._seen(region, states)
+        self._seen(one.region, self.watch.present(one.region))
         text, end = KINDS[one.kind](scene)
         self.world.tell(one.region, f"FAULT {one.kind}, for {one.length_s:.1f} s: {text}")
         self.world.around.later(one.length_s, self._end, one, end)
@@ -188,6 +214,9 @@ class _Run:
         self.world.tell(one.region, f"END of {one.kind}")
 
     def _seen(self, region: str, states: frozenset[str]) -> None:
+        for number, awaiting in self.awaiting.items():
+            if awaiting.region == region and awaiting.awaits in states:
+                self.world.around.later(0.0, self._begin, number)
         for one in self.active:
             if one.region == region:
                 for state in states:

@@ -78,6 +78,12 @@ class Watch:
         for site in world.sites.values():
             site.database.told.append(self._applied(site))
 
+    def present(self, region: str) -> frozenset[str]:
+        """The states of the machines that live in a region now."""
+        creators = self._world.sites[region].creators.values()
+        owned = {partition for creator in creators for partition in creator._owners}
+        return frozenset().union(*(self.states.get((region, number), frozenset()) for number in owned))
+
     def restored(self, region: str) -> None:
         """The data of a region are those of a backup: what its progress says is checked again, from the start."""
         for place in [place for place in self._checked if place[0] == region]:
