@@ -14,10 +14,10 @@ from tests.simulation.loop import EPOCH_S
 from tests.simulation.releases import POISON, TAR
 from tests.simulation.world import World
 from tocsin.core.acts import Agent, act_body
+from tocsin.core.directory import Ack, PeerUnreachable, RoutingKey, Service, hash_key
 from tocsin.core.events import InvalidEvent, checked_act, client_digest, request_body
 from tocsin.core.ids import Parent, RequestKey, format_id, partition_of
 from tocsin.core.requests import Record, Request, encode_request
-from tocsin.engines.directory import Ack, PeerUnreachable, Service
 from tocsin.roles.minting import Accepted, NotTaken
 from tocsin.topology import REQUESTS
 
@@ -28,7 +28,7 @@ SERVICES: Final = tuple(
     Service(
         id=f"s{n}",
         name=f"Service {n}",
-        routing_keys=(f"{n:032d}",),
+        keys=(RoutingKey(hash_key(f"{n:032d}")),),
         ack=Ack.ALL_REGIONS if n in (6, 7) else Ack.REGION,
         when_peer_unreachable=PeerUnreachable.ACCEPT if n == 7 else PeerUnreachable.REFUSE,  # the last
     )

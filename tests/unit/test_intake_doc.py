@@ -9,7 +9,7 @@ from tocsin.core.dialects.alertmanager import BODY_BYTES_MAX
 from tocsin.core.events import EVENT_BYTES_MAX
 from tocsin.core.idempotency import AHEAD_S_MAX
 from tocsin.core.rates import EVENTS_PER_MIN_MAX
-from tocsin.engines.directory import Service
+from tocsin.engines.directory_file import ServiceForm
 from tocsin.roles.doors import DOORS, Door
 
 REPOSITORY = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def test_each_door_is_named_with_its_answer(door: Door) -> None:
 def test_each_field_of_a_service_is_named_and_no_other() -> None:
     table = PAGE.partition("## Services")[2].partition("## When")[0]
 
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(Service.model_fields)
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(ServiceForm.model_fields)
 
 
 @pytest.mark.parametrize(

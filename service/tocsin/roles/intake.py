@@ -26,12 +26,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
+from tocsin.core.directory import Service
 from tocsin.core.events import InvalidEvent
 from tocsin.core.idempotency import HEADER, client_id
 from tocsin.core.rates import EVENTS_PER_MIN_MAX, Rates
 from tocsin.core.shares import Shares
 from tocsin.engines.audit import AuditTrail, Deed
-from tocsin.engines.directory import Directory, Service
+from tocsin.engines.directory import Directory
 from tocsin.engines.log import Log
 from tocsin.roles.doors import DOORS, ROUTING_KEY, Door, NoSuchService, Refusal, TooMany, described, error_body
 from tocsin.roles.minting import Accepted, Mint, NotTaken
@@ -143,7 +144,7 @@ class Intake:
 
     async def unready(self) -> list[str]:
         """Why clients should rather go elsewhere, empty when there is no reason."""
-        return [*self._parts.readiness(), *self.ticker.unready(), *self._parts.directory.problems]
+        return [*self._parts.readiness(), *self.ticker.unready(), *self._parts.directory.unready]
 
     # One event, from bytes to answer -----------------------------------------------------------------------------
 

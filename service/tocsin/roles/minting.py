@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from tocsin.core import requests
 from tocsin.core.completeness import MINT_TO_APPEND_S
+from tocsin.core.directory import Ack, PeerUnreachable, Service
 from tocsin.core.events import (
     ACTIONS,
     CHANGE,
@@ -27,7 +28,6 @@ from tocsin.core.events import (
 )
 from tocsin.core.ids import Minter, Parent, RequestKey, partition_of
 from tocsin.core.requests import Request
-from tocsin.engines.directory import Ack, PeerUnreachable, Service
 from tocsin.engines.errors import EngineError, Refused
 from tocsin.engines.log import Log
 

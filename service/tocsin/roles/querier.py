@@ -95,7 +95,7 @@ class Querier:
                 documents = await self._parts.store.documents(STATUS_PREFIX)
         except (EngineError, TimeoutError) as error:
             return [f"the store does not answer: {str(error) or 'no answer in time'}"]
-        reasons = [*self._parts.directory.problems, *self._parts.tokens.problems]
+        reasons = [*self._parts.directory.unready, *self._parts.tokens.problems]
         for document in documents:
             try:
                 status = PartitionStatus.decode(document.value)

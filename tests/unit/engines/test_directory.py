@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tocsin.config import ConfigError
-from tocsin.engines.directory import Ack, FileDirectory, PeerUnreachable
+from tocsin.core.directory import Ack, PeerUnreachable
+from tocsin.engines.directory import FileDirectory
 
 KEY, OTHER_KEY = "0" * 32, "1" * 32
 GOOD = f"""

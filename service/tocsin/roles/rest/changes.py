@@ -20,12 +20,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from tocsin.core.acts import PERSON_LENGTH_MAX, Agent, act_body
+from tocsin.core.directory import Ack, Service
 from tocsin.core.events import InvalidEvent, checked_act, entry_of
 from tocsin.core.ids import format_id
 from tocsin.core.incidents import Incident, IncidentFilter, Status, after, fold
 from tocsin.core.json_rules import NotJson, bounded, decode
+from tocsin.engines.addresses import EMAIL
 from tocsin.engines.audit import Deed
-from tocsin.engines.directory import EMAIL, Ack, Service
 from tocsin.roles.freshness import Freshness
 from tocsin.roles.minting import ACK_HEADER, Accepted, Mint, NotTaken
 from tocsin.roles.rest import models
@@ -284,7 +285,7 @@ def _headers(freshness: Freshness, taken: Sequence[Accepted]) -> dict[str, str]:
 
 def _forgotten(service_id: str) -> Service:
     """A service that the directory has no more: its incidents can still be ended."""
-    return Service.model_construct(id=service_id, name=service_id, routing_keys=())
+    return Service(service_id, service_id)
 
 
 # Bodies --------------------------------------------------------------------------------------------------------------

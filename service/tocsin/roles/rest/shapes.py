@@ -15,10 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.core.acts import ANNOTATE, Agent, act_of
+from tocsin.core.directory import Service
 from tocsin.core.entries import Entry
 from tocsin.core.ids import format_id
 from tocsin.core.incidents import Incident, Status
-from tocsin.engines.directory import Directory, Service, User
+from tocsin.core.paging.people import Person
+from tocsin.engines.directory import Directory
 from tocsin.roles.rest.moments import moment
 
 NUMBER_SHIFT: Final = 11
@@ -176,7 +178,7 @@ class Shapes:
             "tocsin": {"ack": service.ack, "events_per_min_max": service.events_per_min_max},
         }
 
-    def user(self, user: User) -> dict[str, Any]:
+    def user(self, user: Person) -> dict[str, Any]:
         """A user, without its wrapper."""
         return {
             **self._reference("user", user.id, user.name),
