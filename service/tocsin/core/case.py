@@ -5,7 +5,6 @@ from typing import Final, NamedTuple, Self
 
 import msgspec
 
-from tocsin.core.effects import Now
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import DECISIONS_MAX, Decision, Kept, Stage
@@ -106,7 +105,7 @@ class Case:
     """The budget admits it."""
 
     @classmethod
-    def of_row(cls, kept: Kept, now: Now) -> Self:
+    def of_row(cls, kept: Kept) -> Self:
         """The case of a kept row. What this release of our code cannot read fails as such, whatever it was before."""
         copy = Copy.read(kept.record)
         kind, reason = (kept.kind, kept.reason) if isinstance(copy.content, Request) else copy.content
@@ -120,9 +119,8 @@ class Case:
             kind=kind,
             reason=reason,
             since_us=kept.since_us,
-            failed_s=now.mono_s - max(0.0, (now.unix_us - kept.since_us) / 1e6),
             verdict=verdict,
-            row=last.row if last and verdict else "",
+            row=last.row if last else "",
             decisions=kept.decisions,
             version=kept.version,
             kept_kind=kept.kind,

@@ -110,9 +110,9 @@ class Cases:
         else:
             self._try(case)
 
-    def restore(self, kept: Kept, now: Now) -> None:
+    def restore(self, kept: Kept) -> None:
         """A kept row of an earlier owner: everything it had decided is decided again, by this release of our code."""
-        case = self._add(Case.of_row(kept, now))
+        case = self._add(Case.of_row(kept))
         if case.stage is Stage.ASIDE and case.kind is Kind.UNAVAILABLE:
             self._no_grace = True
 
@@ -132,7 +132,6 @@ class Cases:
 
     def _close(self, case: Case) -> None:
         self._held.discard(case.key)
-        self._known.suspects.discard(case.key)
         del self.open[case.key]
 
     def failed(self, case: Case, failure: Failure, now: Now) -> None:
@@ -252,7 +251,8 @@ class Cases:
 
     def marked(self, key: RequestKey, number: int, *, ok: bool) -> None:
         """A mark was written, or was not: then it is tried again at the next tick."""
-        if self._marks.get(key, (0, False))[0] != number:
+        mark = self._marks.get(key)
+        if mark is None or mark[0] != number:
             return
         if not ok:
             self._marks_due.add(key)

@@ -129,7 +129,7 @@ class Partition:
             Stop: self._stop,
         }
         for row in kept:
-            self.cases.restore(row, now)
+            self.cases.restore(row)
 
     # The step ---------------------------------------------------------------------------------------------------
 

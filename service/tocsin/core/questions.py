@@ -56,9 +56,8 @@ class Questions:
         return own.word is Word.FAILED if own is not None else self._known.book.is_asked(key)
 
     def _look(self, key: RequestKey) -> None:
-        if not self._looking.get(key):
-            self._looking[key] = True
-            self._known.out.append(Look(key))
+        self._looking[key] = True
+        self._known.out.append(Look(key))
 
     def looked(self, key: RequestKey, now: Now, *, stored: bool | None) -> None:
         """Our store was looked into."""
