@@ -126,7 +126,7 @@ def _source(module: str) -> Path:
 
 def put_on(mutant: Mutant) -> None:
     """Changes the imported core; for the rest of this process's life."""
-    forms = _forms(mutant.module)
+    forms = prepared(mutant.module)
     original = forms[f"{mutant.mangled}__mutmut_orig"]
     changed = forms[mutant.form]
     target = _function(mutant)
@@ -138,8 +138,10 @@ def put_on(mutant: Mutant) -> None:
 
 
 @cache
-def _forms(module: str) -> dict[str, FunctionType]:
-    """Name to function of every form that mutmut wrote of a module's functions."""
+def prepared(module: str) -> dict[str, FunctionType]:
+    """Name to function of every form that mutmut wrote of a module's functions. It takes a second, and lasts: a process
+    that forks to try mutants calls this first.
+    """
     written = ModuleType(module)
     exec(_code(module), vars(written))  # our own module, as mutmut wrote it
     tables = [value for name, value in vars(written).items() if name.startswith("mutants_")]

@@ -88,6 +88,10 @@ class Ends:
         ENDS.write_text(json.dumps(self._by_key, indent=0, sort_keys=True))
 
 
+def _matches(mutant: Mutant, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(mutant.name, pattern) for pattern in patterns)
+
+
 def _key(mutant: Mutant) -> str:
     return f"{mutant.name} {mutant.function_digest}"
 
@@ -101,7 +105,7 @@ def main() -> int:
     """Tries mutants and judges what came of it; returns an exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="*", help="names of mutants, with wildcards; tried anew")
-    parser.add_argument("--without", default="", help="names of mutants, with wildcards; left out of it all")
+    parser.add_argument("--without", action="append", default=[], help="names, with wildcards; left out of it all")
     parser.add_argument("--children", type=int, default=2, help="processes at one time")
     parser.add_argument("--fresh", action="store_true", help="try also what was killed before")
     parser.add_argument("--judge", action="store_true", help="judge the results that are there; try nothing")
@@ -109,17 +113,17 @@ def main() -> int:
     start_s = time.monotonic()
     ends = Ends()
     everything = [mutant for module in modules() for mutant in mutants_of(module)]
-    found = [mutant for mutant in everything if not fnmatch(mutant.name, given.without)]
+    found = [mutant for mutant in everything if not _matches(mutant, given.without)]
     if given.only == [SURVIVORS.stem]:
         found = [mutant for mutant in found if is_alive(ends.of(mutant) or "")]
     elif given.only:
-        found = [mutant for mutant in found if any(fnmatch(mutant.name, pattern) for pattern in given.only)]
+        found = [mutant for mutant in found if _matches(mutant, given.only)]
     if not given.judge:
         anew = given.fresh or bool(given.only)
         due = [mutant for mutant in found if anew or is_alive(ends.of(mutant) or SURVIVED)]
         if not attempt(due, given.children, ends):
             return 1
-    return judge(found, ends, complete=not given.only, took_s=time.monotonic() - start_s)
+    return judge(found, ends, complete=not (given.only or given.without), took_s=time.monotonic() - start_s)
 
 
 def attempt(due: Sequence[Mutant], children: int, ends: Ends) -> bool:

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from tests.mutation.mutants import Mutant, Reached, put_on
+from tests.mutation.mutants import Mutant, Reached, prepared, put_on
 
 CPU_MIN_S: Final = 2
 CPU_TIMES: Final = 20
@@ -119,6 +119,7 @@ class Trials:
     def _try(self, session: pytest.Session, mutant: Mutant, tests: Sequence[str]) -> None:
         kills, near = self._kills[mutant.function], self._kills[mutant.module]
         ordered = sorted(tests, key=lambda test: (-kills[test], -near[test], self._duration_s[test]))
+        prepared(mutant.module)
         told, tells = os.pipe()
         pid = os.fork()
         if pid:
