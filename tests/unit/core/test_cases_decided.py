@@ -1,6 +1,6 @@
 """The way of one case into a quarantine, past the budget, and what a person's words do to it."""
 
-from tests.unit.core.alone import BAD, NOW, REFUSED, Alone, every, order, rows, the
+from tests.unit.core.alone import BAD, NOW, PEER, REFUSED, Alone, every, order, rows, the
 from tests.unit.core.harness import request
 from tocsin.core.effects import (
     Alarm,
@@ -17,7 +17,7 @@ from tocsin.core.effects import (
 )
 from tocsin.core.failures import Kind
 from tocsin.core.kept import Decision, Stage
-from tocsin.core.statements import PersonWord, Word
+from tocsin.core.statements import Opened, PersonWord, Said, Word
 
 GOOD = request(1)
 
@@ -140,6 +140,32 @@ def test_a_quarantine_that_is_reopened_is_looked_for_anew_before_the_next_one() 
     assert [row.decisions[-1].row for row in rows(effects)] == ["redrive-1", "all-refused"]
 
 
+def test_what_was_set_aside_is_looked_for_until_our_store_says_whether_it_has_it() -> None:
+    alone = Alone.running()
+    alone.hear(alone.standing(2, ill=True))
+    alone.refused()
+    assert alone.machine.cases.open[BAD.key].stage is Stage.ASIDE
+    alone.unanswered = {Look}
+    assert every(alone.peer_refuses(), Look) == [Look(BAD.key)]
+    alone.quiet(Looked(BAD.key, stored=None))
+    assert every(alone.wait(0.05), Look) == [Look(BAD.key)]
+    alone.quiet(Looked(BAD.key, stored=False))
+    assert alone.machine.cases.open[BAD.key].stage is Stage.QUARANTINED
+
+
+def test_what_was_looked_for_before_another_verdict_is_looked_for_again_after_it() -> None:
+    alone = Alone.running()
+    alone.refused()
+    alone.peer_refuses()
+    alone.hear(alone.word(BAD.key, Word.STORED, attempt=2))
+    assert alone.machine.halted
+    alone.unanswered = {Look}
+    again = Said(BAD.key, PEER, Word.FAILED, 2, 1, NOW.unix_us, Kind.REJECTED)
+    effects = alone.hear(Opened(PEER, 2, "its new database"), again)
+    assert every(effects, Look) == [Look(BAD.key)]
+    assert alone.machine.halted
+
+
 # A person's words -----------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +205,23 @@ def test_a_mark_that_was_not_written_is_written_at_the_next_tick_and_then_no_mor
     assert every(alone.wait(0.05), Mark) == [Mark(BAD.key, 1, dropped=True)]
     assert not every(alone.wait(0.05), Mark)
     alone.quiet(MarkDone(BAD.key, 1, ok=True))
+    assert not every(alone.wait(0.05), Mark)
+
+
+def test_a_mark_that_failed_is_given_up_for_the_next_order() -> None:
+    alone = Alone.running()
+    alone.unanswered = {Mark}
+    alone.hear(order(1, PersonWord.DROPPED))
+    alone.quiet(MarkDone(BAD.key, 1, ok=False))
+    alone.hear(order(2, PersonWord.DROPPED))
+    alone.quiet(MarkDone(BAD.key, 2, ok=True))
+    assert not every(alone.wait(0.05), Mark)
+
+
+def test_a_second_answer_about_a_mark_changes_nothing() -> None:
+    alone = Alone.running()
+    alone.hear(order(1, PersonWord.DROPPED))
+    assert not alone.quiet(MarkDone(BAD.key, 1, ok=True), MarkDone(BAD.key, 1, ok=False))
     assert not every(alone.wait(0.05), Mark)
 
 

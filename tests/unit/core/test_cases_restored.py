@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.core.alone import BAD, EPOCH, ME, NOW, OUTAGE, PEER, REFUSED, Alone, every, order, rows, the, words
 from tests.unit.core.harness import LIMITS, request
-from tocsin.core.effects import Alarm, Count, Effect, Look, Mark, StoreAnswers, Write
+from tocsin.core.effects import Alarm, Count, Effect, Keep, Look, Mark, StoreAnswers, Write
 from tocsin.core.failures import Kind
 from tocsin.core.kept import Decision, Kept, Stage
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
@@ -170,6 +170,21 @@ def test_a_redrive_that_an_earlier_owner_followed_is_not_followed_again() -> Non
     assert not rows(effects)
     assert alone.machine.cases.open[BAD.key].stage is Stage.QUARANTINED
     assert rows(alone.hear(order(2, PersonWord.REDRIVE)))[0].stage is Stage.HELD
+
+
+def test_an_earlier_copy_takes_the_place_of_the_one_in_the_row() -> None:
+    alone, _ = started(row(Stage.ASIDE), *said(), Said(BAD.key, PEER, Word.FAILED, 1, 1, 0, Kind.UNAVAILABLE))
+    earlier = BAD._replace(received_us=BAD.received_us - 1)
+    kept = the(alone.take(earlier), Keep).kept
+    assert kept.record == encode_request(earlier).encode()
+    assert kept.stage is Stage.ASIDE
+    assert kept.decisions == row(Stage.ASIDE).decisions
+
+
+def test_what_of_a_case_cannot_be_read_is_not_older_or_newer_than_what_can() -> None:
+    alone, _ = started(row(Stage.HELD, record=b"garbage"), *said())
+    assert not rows(alone.take(BAD))
+    assert alone.machine.cases.held == 1
 
 
 # After an unclean stop ------------------------------------------------------------------------------------------------

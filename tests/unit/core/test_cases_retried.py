@@ -23,16 +23,14 @@ def digested(byte: int, n: int = 0) -> Request:
     return one._replace(key=RequestKey(one.key.parent, one.key.id, bytes([byte]) * 16))
 
 
-def pauses(alone: Alone, count: int) -> list[float]:
-    """How long it takes, to 10 ms, until each of the next writes."""
+def pauses(alone: Alone, key: RequestKey, count: int) -> list[float]:
+    """The pauses after so many failures, the first included."""
     found = []
     for _ in range(count):
-        waited_s = 0.0
-        while True:
-            waited_s += 0.01
-            if every(alone.wait(0.01), Write):
-                break
-        found.append(round(waited_s, 2))
+        pause_s = alone.machine.cases.open[key].next_try_s - alone.now.mono_s
+        found.append(pause_s)
+        assert not every(alone.wait(pause_s - 0.001), Write)
+        assert len(every(alone.wait(0.001 + 1e-6), Write)) == 1
     return found
 
 
@@ -40,24 +38,40 @@ def pauses(alone: Alone, count: int) -> list[float]:
 def test_pauses_between_tries_double_up_to_the_longest_with_a_quarter_of_jitter_by_the_digest(
     byte: int, share: float
 ) -> None:
-    alone = Alone.running(
-        limits=replace(LIMITS, retry_first_s=0.4, retry_max_s=2.0, answer_deadline_s=60.0, ask_limit_s=60.0)
-    )
-    alone.refused(digested(byte))
-    expected = [0.4 * share, 0.8 * share, 1.6 * share, 2.0 * share, 2.0 * share]
-    assert pauses(alone, 5) == pytest.approx(expected, abs=0.011)
+    limits = replace(LIMITS, retry_first_s=0.4, retry_max_s=2.0, answer_deadline_s=60.0, ask_limit_s=60.0)
+    alone = Alone.running(limits=limits)
+    one = digested(byte)
+    alone.refused(one)
+    assert pauses(alone, one.key, 5) == pytest.approx([share * pause_s for pause_s in (0.4, 0.8, 1.6, 2.0, 2.0)])
+
+
+def test_jitter_differs_from_try_to_try() -> None:
+    alone = Alone.running(limits=replace(LIMITS, retry_first_s=1.0, retry_max_s=1.0))
+    one = digested(0)
+    one = one._replace(key=RequestKey(one.key.parent, one.key.id, bytes([0, 255, 51] + [0] * 13)))
+    alone.refused(one)
+    assert pauses(alone, one.key, 3) == pytest.approx([0.75, 1.25, 0.85])
+
+
+def test_no_pause_doubles_more_than_sixteen_times() -> None:
+    limits = replace(LIMITS, retry_first_s=0.01, retry_max_s=1e9, answer_deadline_s=1e9, ask_limit_s=1e9)
+    alone = Alone.running(limits=limits)
+    one = digested(255)
+    alone.refused(one)
+    found = pauses(alone, one.key, 19)
+    assert found[15] == pytest.approx(1.25 * 0.01 * 2**15)
+    assert found[16:] == pytest.approx([1.25 * 0.01 * 2**16] * 3)
 
 
 def test_what_is_set_aside_is_tried_again_at_a_pace_of_its_own() -> None:
-    limits = replace(LIMITS, aside_retry_first_s=1.0, aside_retry_max_s=3.0)
+    limits = replace(LIMITS, retry_first_s=0.4, aside_retry_first_s=1.0, aside_retry_max_s=3.0)
     alone = Alone.running(limits=limits)
     alone.hear(alone.standing(2, ill=True))
     one = digested(255)
     alone.refused(one)
     assert alone.machine.cases.open[one.key].stage is Stage.ASIDE
-    found = pauses(alone, 4)
-    assert found[0] <= 1.25
-    assert found[1:] == pytest.approx([1.25, 2.5, 3.75], abs=0.011)
+    found = pauses(alone, one.key, 4)
+    assert found == pytest.approx([0.5, 1.25, 2.5, 3.75]), "a try that is due soon is not put off"
 
 
 def test_only_a_few_of_what_is_set_aside_are_tried_at_one_time() -> None:
@@ -108,7 +122,8 @@ def test_decisions_are_bounded_and_the_first_and_the_latest_remain() -> None:
     for number in range(1, 2 * DECISIONS_MAX):
         word = PersonWord.DROPPED if number % 2 else PersonWord.REDRIVE
         written += [row.decisions for row in rows(alone.hear(order(number, word)))]
-    assert max(map(len, written)) == DECISIONS_MAX
+    lengths = [len(decisions) for decisions in written]
+    assert lengths[DECISIONS_MAX:] == [DECISIONS_MAX] * (len(lengths) - DECISIONS_MAX)
     first = written[0][0]
     assert all(decisions[0] == first for decisions in written)
     assert written[-1][-1].row == "dropped"

@@ -16,7 +16,7 @@ from tocsin.core.statements import (
     Standing,
     Word,
 )
-from tocsin.core.verdict import Answer
+from tocsin.core.verdict import Answer, Peer
 
 LIMIT_S = 10.0
 LATER_S = 100.0
@@ -125,6 +125,27 @@ def test_a_peer_is_its_neighbour_with_its_word() -> None:
     assert describe([peer]) == "b: stored (serves)"
     assert describe([peer._replace(can_be_asked=False, drained=True)]) == "b: stored (drained, cannot be asked)"
     assert describe([]) == "no peer"
+
+
+def test_the_evidence_names_every_peer_and_whatever_keeps_it_from_serving() -> None:
+    peers = [
+        Peer("b", Answer.NONE, can_be_asked=True, drained=False, halted=True, ill=True),
+        Peer("c", Answer.REFUSED, can_be_asked=True, drained=True, halted=False, ill=False),
+    ]
+    assert describe(peers) == "b: not answered (halted, ill); c: refused (drained)"
+
+
+def test_everything_that_a_verdict_reads_of_a_neighbour_is_among_its_facts() -> None:
+    book, ears = Book(), hearing()
+    book.merge(Promoted("b", 1, "blue"))
+    quiet = Neighbour("b", book, ears, LATER_S, founding=True)
+    assert quiet.facts == ("b", False, False, False, False)
+    ears.sent(Beat(7, 1), LATER_S)
+    heartbeat = standing({"a": Beat(7, 1)}, halted=True, ill=True)
+    ears.heard(heartbeat)
+    book.merge(heartbeat)
+    assert Neighbour("b", book, ears, LATER_S, founding=True).facts == ("b", False, True, True, True)
+    assert Neighbour("b", book, ears, LATER_S, founding=False).facts == ("b", True, True, True, True)
 
 
 def said(kind: Kind | None) -> Said:

@@ -93,6 +93,14 @@ def test_the_second_set_that_meets_a_silent_store_says_nothing() -> None:
     assert [write.requests for write in every(alone.quiet(StoreAnswers(answers=True)), Write)] == [[GOOD[1]], [GOOD[0]]]
 
 
+def test_each_outage_says_its_own_head() -> None:
+    alone = Alone.running()
+    assert [word.key for word in words(silenced(alone, 0))] == [GOOD[0].key]
+    alone.answers = True
+    alone.quiet(StoreAnswers(answers=True))
+    assert [word.key for word in words(silenced(alone, 1))] == [GOOD[1].key]
+
+
 def test_with_a_request_held_already_a_silent_store_makes_no_case_of_another() -> None:
     alone = Alone.running()
     alone.refused()
