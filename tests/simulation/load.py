@@ -24,15 +24,16 @@ from tocsin.topology import REQUESTS
 ANSWER_S_MAX: Final = 5.0
 TRIES_MAX: Final = 4
 PARENTS: Final = 40
+KEYS: Final = {f"s{n}": f"{n:032d}" for n in range(8)}
 SERVICES: Final = tuple(
     Service(
-        id=f"s{n}",
+        id=id,
         name=f"Service {n}",
-        keys=(RoutingKey(hash_key(f"{n:032d}")),),
+        keys=(RoutingKey(hash_key(key)),),
         ack=Ack.ALL_REGIONS if n in (6, 7) else Ack.REGION,
         when_peer_unreachable=PeerUnreachable.ACCEPT if n == 7 else PeerUnreachable.REFUSE,  # the last
     )
-    for n in range(8)
+    for n, (id, key) in enumerate(KEYS.items())
 )
 
 
@@ -78,7 +79,7 @@ class Load:
             return self._act(dedup_key)
         action = chance.choices(("trigger", "acknowledge", "resolve"), (6, 2, 3))[0]
         event: dict[str, Any] = {
-            "routing_key": service.routing_keys[0],
+            "routing_key": KEYS[service.id],
             "event_action": action,
             "dedup_key": dedup_key,
         }

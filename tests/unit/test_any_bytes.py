@@ -23,15 +23,18 @@ from tocsin.core.budget import Budget
 from tocsin.core.dialects.alertmanager import parse_alertmanager_event
 from tocsin.core.dialects.events_v1 import parse_v1_event
 from tocsin.core.dialects.nagios import parse_nagios_event
+from tocsin.core.directory import DirectoryRecord, InvalidRecord, decode_directory, encode_directory, name_of
 from tocsin.core.documents import PartitionStatus, RegionWords, ServicesSeen
 from tocsin.core.entries import Entry
 from tocsin.core.events import InvalidEvent, entry_of, parse_change_event, parse_event
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import fold
+from tocsin.core.paging.people import Method, Person, Rule
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
 from tocsin.core.requests import Record, Request, Tick, Unreadable, decode_record, encode_request, encode_tick
 from tocsin.core.statements import Unknown, decode_statement, encode_statement
-from tocsin.engines import audit, directory
+from tocsin.engines import audit
+from tocsin.engines.directory_file import parse_directory
 from tocsin.engines.tokens import TokenFile
 from tocsin.topology import load_topology
 
@@ -81,6 +84,9 @@ def _statement(raw: bytes) -> bytes:
     return raw if isinstance(statement, Unknown) else encode_statement(statement)[1]
 
 
+ANN = Person(
+    "ann", "Ann", "ann@example.org", (Method("mail", "email", "ann@example.org"),), (Rule("r", "mail", 300.0),)
+)
 SOURCE = SourceProgress(Coordinates("c", "requests", "1", 0), Runs(3, [(5, 9)]))
 DECODERS = {
     "event": Decoder(parse_event, (InvalidEvent,), None, [dumped(EVENT)]),
@@ -111,7 +117,13 @@ DECODERS = {
         [each.value for each in ROWS.documents if each.name.startswith("status/")],
     ),
     "yaml": Decoder(lambda raw: parse_yaml(raw, "f"), (ConfigError,), None, [DIRECTORY.encode()]),
-    "directory": Decoder(lambda raw: directory._parse(raw, "f"), (ConfigError,), None, [DIRECTORY.encode()]),
+    "directory record": Decoder(
+        lambda raw: decode_directory(b"user/ann", raw),
+        (InvalidRecord,),
+        lambda record: encode_directory(record)[1],
+        [encode_directory(DirectoryRecord(name_of(ANN), 7, "a", ANN))[1]],
+    ),
+    "directory": Decoder(lambda raw: parse_directory(raw, "f"), (ConfigError,), None, [DIRECTORY.encode()]),
 }
 DEEP = [b"[" * 50_000, b'{"x":' * 20_000, b"\x91" * 50_000, b'{"drained":[],"x":' + b"[" * 50_000]
 

@@ -17,7 +17,7 @@ takes, of how much of a guessed key was right.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -30,6 +30,8 @@ from tocsin.core.requests import TIME_US_MAX
 VALUE_BYTES_MAX: Final = 262_144
 """No record is longer: a person with as many methods and rules as there may be has a tenth of it."""
 ID_LENGTH_MAX: Final = 64
+NAMES_MAX: Final = 1_000_000
+"""Services and users, deleted ones included, that are held at most."""
 
 
 class Kind(StrEnum):
@@ -149,6 +151,26 @@ def merge(one: DirectoryRecord, other: DirectoryRecord) -> DirectoryRecord:
     return max(one, other, key=lambda record: record.order)
 
 
+class Records:
+    """What was read, by name: the join of all records, in whatever order they came. At most `names_max` names."""
+
+    def __init__(self, names_max: int = NAMES_MAX) -> None:
+        self._names_max = names_max
+        self.by_name: dict[Name, DirectoryRecord] = {}
+        self.is_full = False
+        """Whether a name was left out because there are too many."""
+
+    def take(self, record: DirectoryRecord) -> bool:
+        """Takes it in; whether what counts is another now."""
+        known = self.by_name.get(record.name)
+        if known is None and len(self.by_name) >= self._names_max:
+            self.is_full = True
+            return False
+        counts = record if known is None else merge(known, record)
+        self.by_name[record.name] = counts
+        return counts is not known
+
+
 def next_us(known: DirectoryRecord | None, now_us: int) -> int:
     """The time of a change made now by somebody who saw this record: above it, also when a clock is off."""
     return now_us if known is None else max(now_us, known.updated_us + 1)
@@ -170,16 +192,16 @@ _BODIES: Final = {
 }
 
 
-def encode_record(record: DirectoryRecord) -> tuple[bytes, bytes]:
+def encode_directory(record: DirectoryRecord) -> tuple[bytes, bytes]:
     """The record's (key, value); raises InvalidRecord for one that nobody would read."""
     body = msgspec.Raw(msgspec.msgpack.encode(record.body))
     key = f"{record.name.kind}/{record.name.id}".encode()
     value = msgspec.msgpack.encode(_Value(record.updated_us, record.region, body))
-    decode_record(key, value)
+    decode_directory(key, value)
     return key, value
 
 
-def decode_record(key: bytes | None, value: bytes) -> DirectoryRecord:
+def decode_directory(key: bytes | None, value: bytes) -> DirectoryRecord:
     """The record of a key and value; raises InvalidRecord and nothing else."""
     if len(value) > VALUE_BYTES_MAX:
         message = f"{len(value)} bytes, more than {VALUE_BYTES_MAX}"
@@ -233,10 +255,16 @@ def _why_not(person: Person | None, urgency: ServiceUrgency) -> Iterator[str]:
         yield "has no contact method"
     elif not any(method.is_usable for method in person.methods):
         verified = [method for method in person.methods if method.verified]
-        yield "has no contact method left that is not blocked" if verified else "has no verified contact method"
+        unblocked = [method for method in verified if not method.blocked]
+        if not verified:
+            yield "has no verified contact method"
+        elif not unblocked:
+            yield "has no contact method left that is not blocked"
+        else:
+            yield "has contact methods, but none of a kind that is known here"
     else:
-        wanted: Collection[str] = Urgency if urgency is ServiceUrgency.BY_SEVERITY else (urgency,)
-        for one in wanted:
+        by_severity = urgency is ServiceUrgency.BY_SEVERITY
+        for one in [*Urgency] if by_severity else [Urgency(urgency)]:
             rule, method = next(person.reached_by(one))
             if rule.id == DEFAULT_RULE:
                 yield f"has no rule for {one} urgency that leads anywhere; {method.id} is used at once instead"

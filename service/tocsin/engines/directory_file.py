@@ -166,7 +166,11 @@ def parse_directory(raw: bytes, where: str) -> Content:
         what = f"has {len(raw):,} bytes, more than {FILE_BYTES_MAX:,}: split it and apply the parts"
         raise ConfigError([Problem(where, "", what)])
     value = parse_yaml(raw, where)
-    if place := _cycle(value):
+    try:
+        place = _cycle(value)
+    except RecursionError as error:
+        raise ConfigError([Problem(where, "", "is nested too deeply")]) from error
+    if place:
         what = "contains itself: a YAML alias (*name) that stands within its own anchor (&name)"
         raise ConfigError([Problem(where, place, what)])
     try:

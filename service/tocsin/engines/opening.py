@@ -13,7 +13,7 @@ from tocsin.engines.log import Log
 from tocsin.engines.store import Store
 from tocsin.engines.tokens import Token
 from tocsin.settings import Settings
-from tocsin.topology import CassandraStack, KafkaLog, Region, SqliteStack
+from tocsin.topology import MIRRORED, CassandraStack, KafkaLog, Region, SqliteStack
 from tocsin.topology import EmbeddedLog as EmbeddedSection
 
 
@@ -69,8 +69,7 @@ def _log(region: Region, settings: Settings) -> Log:
         case KafkaLog() as section:
             from tocsin.engines.kafka.log import KafkaLog as Kafka  # noqa: PLC0415 - its client is for its users only
 
-            topics = (*region.requests_topics.values(), *region.ledger_topics.values())
-            mirrored = {*topics} - {region.requests, region.ledger}
+            mirrored = {peer.mirror_prefix + topic for peer in region.peers for topic in MIRRORED}
             return Kafka(section, settings.data_dir, mirrored=mirrored)
 
 

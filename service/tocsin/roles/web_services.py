@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tocsin.engines.directory import FileDirectory
+from tocsin.core.directory import Kind
 from tocsin.engines.log import Log
+from tocsin.engines.log_directory import LogDirectory
 from tocsin.engines.opening import audit_trail, open_log, open_mirrored_log, open_store
 from tocsin.engines.tokens import TokenFile
 from tocsin.engines.topics import make_topics
@@ -28,9 +29,9 @@ from tocsin.topology import is_loopback
 async def intake(frame: Frame) -> AsyncIterator[Service]:
     """Takes events."""
     region, settings = frame.region, frame.settings
-    directory = FileDirectory(settings.path(region.directory))
     log, peers = open_log(region, settings), _peer_logs(frame)
     async with closing(*peers.values(), log):
+        directory = LogDirectory(log, region, settings.path(region.directory), {Kind.SERVICE})
         await usable(make_topics(log, region))
         words = RegionWords(log, region, frame.topology)
         clocks = PeerClocks(log, {peer.name: peer.requests for peer in region.peers}, _now_us)
@@ -59,7 +60,7 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
 
         async def run(stopping: asyncio.Event) -> None:
             if await topics_made(log, region, stopping):
-                await run_until(stopping, door.ticker.run(stopping), words.run(), clocks.run())
+                await run_until(stopping, door.ticker.run(stopping), words.run(), clocks.run(), directory.run())
 
         async def unready() -> list[str]:
             return [*await door.unready(), *await log_unready(log, region)]
@@ -71,9 +72,9 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
 async def querier(frame: Frame) -> AsyncIterator[Service]:
     """Answers reads, and takes what people do."""
     region, settings = frame.region, frame.settings
-    directory = FileDirectory(settings.path(region.directory))
     store, log, peers = open_store(region, frame.stack, settings), open_log(region, settings), _peer_logs(frame)
     async with closing(*peers.values(), log, store):
+        directory = LogDirectory(log, region, settings.path(region.directory))
         await usable(store.identity())
         parts = QuerierParts(
             regions=frame.topology.names,
@@ -89,7 +90,8 @@ async def querier(frame: Frame) -> AsyncIterator[Service]:
         reader = Querier(parts)
 
         async def run(stopping: asyncio.Event) -> None:
-            await stopping.wait()
+            if await topics_made(log, region, stopping):
+                await run_until(stopping, directory.run())
 
         yield Service(run, reader.unready, reader.app())
 
