@@ -163,15 +163,14 @@ class Cases:
             self.say_stored(case.key, now, unasked=True)
             case.next_try_s = now.mono_s  # an earlier one is not
             return
-        case.trying = False
         for source, offset in case.places:
             self._sources.done(source, offset, offset + 1)
         case.places.clear()
         if case.kind is Kind.UNAVAILABLE:
             self._no_grace = False
         self.say_stored(case.key, now)
-        if case.kind is None or not (case.decisions or case.version):
-            self._close(case)
+        if not case.version:
+            self._close(case)  # nothing of it was ever kept
             return
         self._move(case, Stage.DONE, now)
         case.verdict, case.row = Verdict.DONE, "stored"

@@ -199,3 +199,23 @@ def test_a_tick_in_the_place_of_a_request_is_refused_with_that_reason() -> None:
     effects = alone.hear(Payload(BAD.key, record), alone.word(BAD.key, Word.FAILED, Kind.REJECTED))
     assert words(effects)[0].reason == "undecodable: it is a tick, and no request"
     assert words(effects)[0].kind is Kind.REJECTED
+
+
+def test_what_is_stored_before_its_failure_was_acknowledged_leaves_no_row() -> None:
+    alone = Alone.running()
+    alone.unanswered = {Say}
+    alone.refused()
+    alone.fails.clear()
+    effects = alone.wait(1.0)
+    assert [word.word for word in words(effects)] == [Word.STORED]
+    assert not rows(effects)
+    assert not alone.machine.cases.open
+
+
+def test_what_can_be_read_by_nobody_is_quarantined_although_it_is_never_tried() -> None:
+    alone = Alone.running()
+    garbage = Record(b"checkout\0x", b"{}", ())
+    (word,) = words(alone.take(garbage))
+    alone.wait(1.0)
+    effects = alone.hear(alone.word(word.key, Word.FAILED, Kind.REJECTED))
+    assert rows(effects)[-1].stage is Stage.QUARANTINED

@@ -7,12 +7,26 @@ import pytest
 
 from tests.unit.core.alone import BAD, EPOCH, ME, NOW, OUTAGE, PEER, REFUSED, Alone, every, order, rows, the, words
 from tests.unit.core.harness import LIMITS, request
-from tocsin.core.effects import Alarm, Count, Effect, Keep, Look, Mark, StoreAnswers, Write
+from tocsin.core.effects import (
+    Acknowledged,
+    Alarm,
+    Count,
+    Effect,
+    Keep,
+    KeptDone,
+    LedgerRead,
+    Look,
+    Looked,
+    Mark,
+    Say,
+    StoreAnswers,
+    Write,
+)
 from tocsin.core.failures import Kind
 from tocsin.core.kept import Decision, Kept, Stage
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
 from tocsin.core.requests import Record, Request, Tick, encode_request, encode_tick
-from tocsin.core.statements import Opened, Payload, PersonWord, Said, Statement, Word
+from tocsin.core.statements import Opened, Payload, PersonWord, Promoted, Said, Statement, Word
 
 SINCE_US = NOW.unix_us - 5_000_000
 EARLIER = (1 << 32) + 5
@@ -110,10 +124,10 @@ def test_the_answer_deadline_goes_on_from_the_first_failure() -> None:
     alone = Alone(kept=[row(Stage.HELD)], limits=limits)
     alone.fails[BAD.key] = REFUSED
     alone.run(*said())
-    alone.wait(1.9)
+    alone.wait(1.75)
     assert alone.machine.cases.open[BAD.key].stage is Stage.HELD
-    alone.wait(0.2)
-    assert alone.machine.cases.open[BAD.key].stage is Stage.ASIDE
+    alone.wait(0.25)
+    assert alone.machine.cases.open[BAD.key].stage is Stage.ASIDE, "it is over at the deadline, not after it"
 
 
 def test_what_was_said_last_counts_where_the_row_did_not_live_to_see_it() -> None:
@@ -181,6 +195,26 @@ def test_an_earlier_copy_takes_the_place_of_the_one_in_the_row() -> None:
     assert kept.decisions == row(Stage.ASIDE).decisions
 
 
+def test_an_earlier_copy_of_what_was_settled_is_done_once_the_row_has_it() -> None:
+    alone, _ = started(row(Stage.ASIDE), *said(), Said(BAD.key, PEER, Word.FAILED, 1, 1, 0, Kind.UNAVAILABLE))
+    alone.unanswered = {Keep}
+    kept = the(alone.take(BAD._replace(received_us=BAD.received_us - 1)), Keep).kept
+    assert alone.machine.sources.runs("requests").low == 0
+    alone.quiet(KeptDone(BAD.key, kept.version, ok=True))
+    assert alone.machine.sources.runs("requests").low == 1
+
+
+def test_what_was_said_without_a_row_being_kept_failed_when_it_was_said() -> None:
+    alone = Alone()
+    alone.unanswered = {Look}
+    alone.run(*said())
+    alone.wait(0.0)
+    alone.fails[BAD.key] = REFUSED
+    effects = alone.take(BAD)
+    assert not words(effects), "what stands in the ledger is the answer"
+    assert the(effects, Keep).kept.since_us == SINCE_US
+
+
 def test_what_of_a_case_cannot_be_read_is_not_older_or_newer_than_what_can() -> None:
     alone, _ = started(row(Stage.HELD, record=b"garbage"), *said())
     assert not rows(alone.take(BAD))
@@ -211,6 +245,45 @@ def test_after_an_unclean_stop_what_is_quarantined_is_looked_for_and_not_tried()
 def test_after_a_clean_stop_what_is_quarantined_is_not_looked_for() -> None:
     _, effects = started(row(Stage.QUARANTINED), *said(), peer_refused())
     assert not every(effects, Look)
+
+
+# Taken up while the store answers nothing ----------------------------------------------------------------------------
+
+
+def silent(stage: Stage) -> Alone:
+    """A machine with one kept row, of which the ledger knows nothing, that takes up work in an outage."""
+    alone = Alone(kept=[row(stage)], saved=[UNCLEAN])
+    alone.unanswered = {Look}
+    opening = the(alone.step(LedgerRead([Promoted("a", 1, "blue")], at_end=True)), Say)
+    alone.step(StoreAnswers(answers=False))
+    assert not words(alone.quiet(Acknowledged(opening.statements))), "an outage writes a handful of statements"
+    return alone
+
+
+def test_what_failed_unsaid_and_unasked_for_is_stored_without_a_word() -> None:
+    alone = silent(Stage.HELD)
+    effects = alone.quiet(StoreAnswers(answers=True))
+    assert the(effects, Write).requests == [BAD]
+    assert rows(effects)[-1].stage is Stage.DONE
+    assert not words(effects)
+
+
+def test_what_our_store_turns_out_to_have_is_said_though_nobody_asked() -> None:
+    alone = silent(Stage.QUARANTINED)
+    alone.quiet(StoreAnswers(answers=True))
+    assert words(alone.quiet(Looked(BAD.key, stored=True))) == [Said(BAD.key, ME, Word.STORED, 1, 1, NOW.unix_us)]
+
+
+def test_what_our_store_turns_out_to_have_is_said_once_the_row_with_the_earlier_copy_is_kept() -> None:
+    alone = silent(Stage.QUARANTINED)
+    alone.quiet(StoreAnswers(answers=True))
+    alone.unanswered = {Keep}
+    alone.take(BAD._replace(received_us=BAD.received_us - 1))
+    effects = alone.quiet(Looked(BAD.key, stored=True))
+    assert not words(effects)
+    version = the(effects, Keep).kept.version
+    effects = alone.quiet(KeptDone(BAD.key, version, ok=True))
+    assert words(effects)[0] == Said(BAD.key, ME, Word.STORED, 1, 1, NOW.unix_us)
 
 
 # Outages --------------------------------------------------------------------------------------------------------------

@@ -101,6 +101,17 @@ def test_each_outage_says_its_own_head() -> None:
     assert [word.key for word in words(silenced(alone, 1))] == [GOOD[1].key]
 
 
+def test_of_the_retries_that_meet_a_silent_store_the_first_alone_is_said() -> None:
+    alone = Alone.running()
+    alone.refused(GOOD[0])
+    alone.refused(GOOD[1])
+    alone.unanswered = {Write}
+    first, second = every(alone.wait(1.0), Write)
+    (word,) = words(alone.quiet(Wrote(first.write, {0: OUTAGE}, answers=False)))
+    assert (word.key, word.kind) == (first.requests[0].key, Kind.UNAVAILABLE)
+    assert not words(alone.quiet(Wrote(second.write, {0: OUTAGE}, answers=False)))
+
+
 def test_with_a_request_held_already_a_silent_store_makes_no_case_of_another() -> None:
     alone = Alone.running()
     alone.refused()
