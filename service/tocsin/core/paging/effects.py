@@ -111,7 +111,10 @@ class HandOver(NamedTuple):
 
 
 class SayEnd(NamedTuple):
-    """Append this end to our own `feedback`, and an entry a covered incident to the log. Until it is there: again."""
+    """Append an entry a covered incident to the log, then this end to our own `feedback`. Until it is there: again.
+
+    That the end is read again tells that the entries are there too.
+    """
 
     end: End
     items: Sequence[Item]
@@ -133,11 +136,12 @@ class UserRow(NamedTuple):
 
 class Keep(NamedTuple):
     """Keep these users (`Store.keep_users`), then the input positions as they were when this came out. Answered by
-    `Kept`.
+    `Kept`. `more`: other users changed too and follow, so the positions stay as they were kept before.
     """
 
     number: int
     rows: Sequence[UserRow]
+    more: bool = False
 
 
 class Alarm(NamedTuple):

@@ -19,6 +19,8 @@ class PagingLimits:
     """The pace of the pulses in each partition of `feedback`."""
     end_s_max: float = 120.0
     """An intent without an end covers no longer than this."""
+    refused_s: float = 1.0
+    """An intent that the log did not take is decided anew after this."""
     tries_max: int = 6
     """So often is one (incident, rule) handed over at most when none of it is known to have arrived."""
     keep_every_s: float = 1.0

@@ -1,0 +1,133 @@
+"""The user channel: when it wants to page next, and what the page is about.
+
+Theory
+------
+Nothing is queued. What is pending is worked out: every open incident of the urgency, times every rule that uses the
+method, less the pairs that are covered. A change of rules, an acknowledgement, the other region's page: each changes
+what is worked out, and there is no queue to mend.
+
+The channel's *moment* is the latest of: the earliest due of a pair that is not covered; the last page plus the pace;
+the end of the page in progress. Then one bundle takes all that is due or will be within the look-ahead, and names
+what else is open and was told before.
+
+    due     1  2        3
+            |--|--------|-------------->
+    page    1  .  pace  2,3 (1 is named)      2 waited out the pace, 3 was near enough to be pulled forward
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from tocsin.core.paging.concern import Concern
+from tocsin.core.paging.covers import Covers, again_us
+from tocsin.core.paging.feedback import COVERS_MAX
+from tocsin.core.paging.limits import PagingLimits
+from tocsin.core.paging.wheel import NOWHERE
+
+Ways = tuple[tuple[str, int], ...]
+"""The rules that lead to a channel: (id, delay in microseconds)."""
+
+
+class Channel:
+    """One user's one method at one urgency. `covers` is None until its first intent."""
+
+    __slots__ = ("covers", "method", "slot", "urgency", "user", "wake_us")
+
+    def __init__(self, user: str, method: str, urgency: str) -> None:
+        """With nothing sent yet."""
+        self.user = user
+        self.method = method
+        self.urgency = urgency
+        self.covers: Covers | None = None
+        self.wake_us = 0
+        self.slot = NOWHERE
+
+    def covering(self) -> Covers:
+        """Its intents, to add to."""
+        if self.covers is None:
+            self.covers = Covers()
+        return self.covers
+
+
+class Moment(NamedTuple):
+    """When a channel wants to page. `due_us`: the earliest due of its pairs; `last`: the region that tried before in
+    vain and goes last, or empty.
+    """
+
+    at_us: int
+    due_us: int
+    last: str
+
+
+class Pending(NamedTuple):
+    """A pair that needs a page: when it is due, the incident, the rule, and the region that tried it last, in vain."""
+
+    due_us: int
+    concern: Concern
+    rule: str
+    last: str
+
+    @property
+    def pair(self) -> bytes:
+        """Its name."""
+        return self.concern.pair(self.rule)
+
+
+def pending(channel: Channel, concerns: Iterable[Concern], ways: Ways, limits: PagingLimits) -> Iterator[Pending]:
+    """The pairs of a channel that are not covered. Where no intent is known no name is worked out."""
+    covers = channel.covers
+    for concern in concerns:
+        if not concern.is_open or concern.urgency != channel.urgency:
+            continue
+        for rule, delay_us in ways:
+            due_us = concern.at_us + delay_us
+            last = ""
+            if covers is not None:
+                flights = covers.of(concern.pair(rule))
+                if flights:
+                    again = again_us(flights, limits)
+                    if again is None:
+                        continue
+                    due_us = max(due_us, again)
+                    last = max(flights, key=lambda flight: (flight.lapsed_us, flight.intent.id)).intent.id.region
+            yield Pending(due_us, concern, rule, last)
+
+
+def moment(
+    channel: Channel, concerns: Iterable[Concern], ways: Ways, limits: PagingLimits, now_us: int
+) -> Moment | None:
+    """When the channel wants to page; None: nothing is pending.
+
+    Who goes last is told by the pair that was due first among those that are due again.
+    """
+    earliest_us = None
+    again: tuple[int, str] | None = None
+    for due_us, _, _, last in pending(channel, concerns, ways, limits):
+        if earliest_us is None or due_us < earliest_us:
+            earliest_us = due_us
+        if last and due_us <= now_us and (again is None or (due_us, last) < again):
+            again = (due_us, last)
+    if earliest_us is None:
+        return None
+    held_us = channel.covers.held_until_us(limits) if channel.covers is not None else 0
+    return Moment(max(earliest_us, held_us), earliest_us, again[1] if again is not None else "")
+
+
+def bundle(
+    channel: Channel, concerns: Iterable[Concern], ways: Ways, limits: PagingLimits, now_us: int
+) -> list[Pending]:
+    """What a page sent now is about: due, or due within the look-ahead; the most urgent first, within the limit."""
+    horizon_us = now_us + round(limits.look_ahead_s * 1e6)
+    found = [one for one in pending(channel, concerns, ways, limits) if one.due_us <= horizon_us]
+    found.sort(key=lambda one: (one.due_us, one.pair))
+    return found[:COVERS_MAX]
+
+
+def told_before(channel: Channel, concerns: Iterable[Concern], ways: Ways) -> Iterator[Concern]:
+    """The open incidents that an earlier page of this channel was about."""
+    covers = channel.covers
+    if covers is None:
+        return
+    for concern in concerns:
+        if concern.is_open and concern.urgency == channel.urgency and any(covers.of(concern.pair(r)) for r, _ in ways):
+            yield concern
