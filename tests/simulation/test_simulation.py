@@ -14,8 +14,10 @@ from tests.simulation.coverage import CELLS, MAKERS, NOT_ALLOWED, STATES
 from tests.simulation.faults import KINDS
 from tests.simulation.run import FAULTS_S, Result, plan_of, run_seed, shape_of
 from tocsin.core import cases, sources
+from tocsin.core.effects import Keep
 from tocsin.core.sources import Hand, Sources
 from tocsin.core.verdict import TABLE, Own, OwnMatter, Peers, Row, Verdict, decide, own_word
+from tocsin.roles.owner import Owner
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +51,7 @@ def test_every_plan_has_three_faults_of_two_kinds_and_aims_at_a_cell_of_its_own(
         assert len(plan) >= 3
         assert len(kinds) >= 2
         assert CELLS[seed % len(CELLS)][0] in kinds
-        assert all(one.at_s + one.length_s < FAULTS_S for one in plan)
+        assert all(one.ends_s < FAULTS_S for one in plan)
 
 
 def test_the_coverage_table_speaks_of_faults_and_states_that_there_are() -> None:
@@ -77,10 +79,15 @@ def _halt_without_proof(*, dropped: bool, own: Own, peers: Peers) -> Row:
     return halt if row.name == "no-answer" else row
 
 
+async def _die_of_it(_self: Owner, _effect: Keep) -> None:
+    raise RuntimeError("a fault of ours")
+
+
 BROKEN: Final = {
     "progress before data": (sources.Sources, "finish", _progress_before_data, 4, "6, progress never runs ahead"),
     "an outage as evidence": (cases, "own_word", _outage_as_evidence, 7, "8, an outage is no evidence"),
     "a halt without proof": (cases, "decide", _halt_without_proof, 4, "3, no needless halt"),
+    "a creator that ends of a fault of ours": (Owner, "_keep", _die_of_it, 4, "an error that nobody took"),
 }
 """What is put in the place of what, and the seed that finds which promise broken."""
 
