@@ -110,4 +110,4 @@ def _describe(peer: Peer) -> str:
         )
         if holds
     ]
-    return f"{peer.region}: {peer.answer} ({', '.join(states) or 'can be asked'})"
+    return f"{peer.region}: {peer.answer} ({', '.join(states)})"

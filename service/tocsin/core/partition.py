@@ -216,8 +216,6 @@ class Partition:
                 case Said(key=key):
                     self.known.acknowledged(statement)
                     self.cases.acknowledged(key, now)
-                case _:
-                    pass
 
     def _run(self, now: Now) -> None:
         """The book is read and our incarnation announced: goes through everything that others may wait for."""

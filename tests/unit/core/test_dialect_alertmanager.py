@@ -194,6 +194,10 @@ def test_a_path_without_a_routing_key_is_refused(routing_key: str, error: str) -
     assert errors_of(BODY, routing_key) == [error]
 
 
+def test_a_member_that_happens_to_be_named_as_one_of_version_2_means_nothing() -> None:
+    assert parsed(BODY | {"event_action": "resolve"})["event_action"] == "trigger"
+
+
 def test_a_body_over_the_limit_is_refused_and_told_how_to_be_smaller() -> None:
     with pytest.raises(TooLarge, match="set 'max_alerts'"):
         parse_alertmanager_event(b" " * (BODY_BYTES_MAX + 1), KEY)

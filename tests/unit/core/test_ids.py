@@ -180,3 +180,8 @@ def test_the_odds_are_those_of_the_birthday_problem(n: int) -> None:
 
 def test_a_thousand_a_second_under_one_parent_collide_ten_times_a_day() -> None:
     assert collision_odds(1_000) * 86_400 == pytest.approx(10, rel=0.01)
+
+
+def test_a_parent_of_the_largest_size_is_one() -> None:
+    largest = Parent("a", "x" * (PARENT_BYTES_MAX - 2))
+    assert Parent.decode(largest.encode()) == largest

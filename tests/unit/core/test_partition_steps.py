@@ -9,6 +9,7 @@ from tests.unit.core.alone import BAD, EPOCH, ME, NOW, PEER, Alone, every, order
 from tests.unit.core.harness import LIMITS, request
 from tocsin.core.effects import (
     Acknowledged,
+    BudgetIs,
     LedgerRead,
     Look,
     Looked,
@@ -23,7 +24,7 @@ from tocsin.core.effects import (
     Wrote,
 )
 from tocsin.core.failures import Kind
-from tocsin.core.kept import Stage
+from tocsin.core.kept import Decision, Kept, Stage
 from tocsin.core.partition import Phase
 from tocsin.core.progress import Anchor, Coordinates, ProgressRow, Runs, SourceProgress
 from tocsin.core.requests import SCHEMA, Record, Tick, bytes_digest, decode_records, encode_request, encode_tick
@@ -313,3 +314,24 @@ def test_statements_that_are_known_already_are_no_news() -> None:
     alone.hear(order(1, PersonWord.DROPPED))
     assert not alone.hear(order(1, PersonWord.DROPPED))
     assert not alone.step(LedgerRead([], at_end=True))
+
+
+def test_a_heartbeat_of_a_region_that_nobody_promoted_says_nothing_of_it() -> None:
+    alone = Alone.running()
+    assert not alone.hear(msgspec.structs.replace(alone.standing(3), replica=Replica("z", "blue")))
+
+
+def test_no_verdict_is_given_before_the_book_is_read_to_its_end() -> None:
+    decision = Decision(NOW.unix_us, "WAIT", "awaiting-answer", "")
+    record = encode_request(BAD).encode()
+    kept = Kept(BAD.key, 7, Stage.HELD, record, Kind.REJECTED, "refused", NOW.unix_us, 1, 1, (decision,), 5)
+    alone = Alone(kept=[kept])
+    word = Said(BAD.key, ME, Word.FAILED, 1, 1, NOW.unix_us, Kind.REJECTED)
+    assert not alone.step(LedgerRead([OPENED, Promoted("a", 1, "blue"), word, alone.word(BAD.key, Word.STORED)]))
+    assert not alone.step(BudgetIs(frozenset(), spent=False))
+    assert not alone.machine.halted
+
+
+def test_before_it_takes_up_work_a_machine_takes_every_peer_to_hear_it() -> None:
+    (neighbour,) = Alone().machine.known.neighbours(NOW)
+    assert neighbour.can_be_asked

@@ -93,6 +93,16 @@ def test_the_second_set_that_meets_a_silent_store_says_nothing() -> None:
     assert [write.requests for write in every(alone.quiet(StoreAnswers(answers=True)), Write)] == [[GOOD[1]], [GOOD[0]]]
 
 
+def test_what_waited_for_a_silent_store_and_is_refused_then_holds_its_own_offset() -> None:
+    alone = Alone.running()
+    silenced(alone, 0, 1, 2)
+    alone.answers, alone.fails = True, {GOOD[2].key: REFUSED}
+    alone.quiet(StoreAnswers(answers=True))
+    runs = alone.machine.sources.runs("requests")
+    assert (runs.low, list(runs)) == (2, [])
+    assert list(alone.machine.cases.open) == [GOOD[2].key]
+
+
 def test_each_outage_says_its_own_head() -> None:
     alone = Alone.running()
     assert [word.key for word in words(silenced(alone, 0))] == [GOOD[0].key]
@@ -208,6 +218,14 @@ def test_a_store_that_was_silent_for_the_grace_makes_us_ill_until_it_answers() -
     alone.answers = True
     alone.quiet(StoreAnswers(answers=True))
     assert not beats(alone.wait(1.0))[0].ill
+
+
+def test_a_machine_that_was_told_nothing_of_its_region_takes_it_for_well() -> None:
+    alone = Alone()
+    alone.run()
+    (beat,) = beats(alone.wait(0.0))
+    assert (beat.halted, beat.ill, beat.draining) == (False, False, False)
+    assert beat.heard == {}
 
 
 def test_a_machine_that_does_not_run_yet_has_no_heartbeat() -> None:
