@@ -31,7 +31,18 @@ from tocsin.core.events import (
 )
 from tocsin.core.idempotency import client_id
 from tocsin.core.ids import Parent, RequestKey, digest, parse_id, parse_printed, partition_of
-from tocsin.core.json_rules import DEPTH_MAX, ERRORS_MAX, INT_MAX, INT_MIN, Link, NotJson, bounded, decode
+from tocsin.core.json_rules import (
+    DEPTH_MAX,
+    ERRORS_MAX,
+    INT_MAX,
+    INT_MIN,
+    NAME_LENGTH_MAX,
+    Link,
+    NotJson,
+    at,
+    bounded,
+    decode,
+)
 from tocsin.core.requests import Request
 
 KEY = "e93facc04764012d7bfb002500d5d1a6"
@@ -326,3 +337,15 @@ def test_a_document_without_end_is_told_to_be_that() -> None:
 @pytest.mark.parametrize("number", [INT_MIN, INT_MAX])
 def test_the_smallest_and_the_largest_integer_need_no_second_look(number: int) -> None:
     assert decode(b"[%d]" % number) == ([number], [])
+
+
+def test_a_place_is_named_as_its_sender_wrote_it_where_that_can_be_printed() -> None:
+    assert at("payload", "größe") == "payload.größe"
+    assert at("", "a\x07b") == r"a\x07b"
+    assert at("links", 3) == "links[3]"
+
+
+def test_a_place_with_a_long_name_is_cut_and_shows_it() -> None:
+    longest = "x" * NAME_LENGTH_MAX
+    assert at("", longest) == longest
+    assert at("", longest + "y") == longest[:-3] + "..."
