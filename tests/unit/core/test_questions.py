@@ -44,6 +44,11 @@ def test_a_question_without_its_payload_waits_for_the_log_to_deliver_it() -> Non
     assert words(alone.quiet(Wrote(write.write, {}, answers=True))) == [STORED]
 
 
+def test_a_payload_alone_asks_nothing() -> None:
+    alone = Alone.running()
+    assert not alone.hear(alone.asks(BAD)[0])
+
+
 def test_a_payload_that_comes_after_its_question_has_us_look_again() -> None:
     alone = asked(delivered=False)
     alone.quiet(Looked(BAD.key, stored=False))
