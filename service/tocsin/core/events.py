@@ -8,9 +8,9 @@ the event as canonical JSON (keys sorted, no spaces) without its routing key, wh
 and with its dedup key. Members that have no meaning here are kept and ignored.
 
 To add an action is to add a row to `ACTIONS`. Those of `ALERT_ACTIONS` are what a client may ask for; those of people
-(`acts.py`) come through the REST interface alone; a `change` is what comes through the door for change events. It is
-kept in the log under a parent of its own, `change/<id>`, so that it can neither open an incident nor land in one, and
-so that the many of a deployment spread over all partitions.
+(`acts.py`) come through the REST interface alone, and notices (`notices.py`) from notifiers; a `change` is what comes
+through the door for change events. It is kept in the log under a parent of its own, `change/<id>`, so that it can
+neither open an incident nor land in one, and so that the many of a deployment spread over all partitions.
 
 Where PagerDuty's documents are silent: null and blank count as absent; a payload that comes with an acknowledge or a
 resolve is not looked into; custom details may be an object, an array or a string, since senders that put text there
@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from tocsin.core import acts
+from tocsin.core import acts, notices
 from tocsin.core.entries import Entry
 from tocsin.core.ids import Parent, digest, format_id
 from tocsin.core.json_rules import (
@@ -128,6 +128,7 @@ ACTIONS: Final[dict[str, Action]] = {
     "user_acknowledge": Action((acts.AGENT, acts.INCIDENT, acts.NOTE), schema=acts.SCHEMA),
     "user_resolve": Action((acts.AGENT, acts.INCIDENT, acts.NOTE), schema=acts.SCHEMA),
     "user_annotate": Action((acts.AGENT, acts.INCIDENT, acts.NEEDED_NOTE), schema=acts.SCHEMA),
+    notices.NOTIFY: Action(notices.MEMBERS, schema=notices.SCHEMA),
 }
 
 _ASKED_ACTION: Final = Member("event_action", Choice(ALERT_ACTIONS), required=True)

@@ -6,7 +6,8 @@ An incident's state is a function of the *set* of its parent's entries: they are
 digest), and each makes the step that `STEPS` says. So replay, duplication and reordering change nothing, and two
 regions with equal entries hold equal incidents. A trigger opens an incident when none is open and is counted by it when
 one is; what fits nowhere (an acknowledge or resolve with nothing open) stays in the log and belongs to no incident.
-What a machine sends is about the latest incident; what a person does is about the one that it names (`acts.py`).
+What a machine sends is about the latest incident; what a person does, and what tells of a page, is about the one that
+it names (`acts.py`, `notices.py`).
 
 An incident is known by its opening entry: when an earlier opening arrives late, the fold starts the incident there, and
 the entry that opened it before becomes one more trigger, an alias.
@@ -27,6 +28,7 @@ import msgspec
 from tocsin.core.acts import ANNOTATE, act_of
 from tocsin.core.entries import Entry
 from tocsin.core.ids import Parent, RequestKey
+from tocsin.core.notices import NOTIFY, notice_of
 
 ALIASES_MAX: Final = 32
 """The first so many ids are kept with the incident; a later one is found through its entry."""
@@ -123,6 +125,8 @@ class IncidentFilter(msgspec.Struct, frozen=True):
     limit: int = 25
 
 
+WORDS: Final = (ANNOTATE, NOTIFY)
+"""What is said about an incident: it changes nothing of how that is, and may come after the end."""
 STEPS: Final[dict[tuple[Status, str], Status]] = {
     (Status.TRIGGERED, "trigger"): Status.TRIGGERED,
     (Status.TRIGGERED, "acknowledge"): Status.ACKNOWLEDGED,
@@ -130,7 +134,7 @@ STEPS: Final[dict[tuple[Status, str], Status]] = {
     (Status.ACKNOWLEDGED, "trigger"): Status.ACKNOWLEDGED,  # somebody is on it: it stays silent
     (Status.ACKNOWLEDGED, "acknowledge"): Status.ACKNOWLEDGED,
     (Status.ACKNOWLEDGED, "resolve"): Status.RESOLVED,
-    **{(status, ANNOTATE): status for status in Status},  # a note changes nothing, and may come after the end
+    **{(status, action): status for status in Status for action in WORDS},
 }
 """(status, action) to the next status. What is not here belongs to no incident; but a trigger opens the next one."""
 
@@ -173,17 +177,23 @@ def incident_of(entry: Entry, incidents: Iterable[Incident]) -> Incident | None:
     return found
 
 
+def named_by(entry: Entry) -> int | None:
+    """The id of the incident that an entry names; None for one that is about whichever is the latest."""
+    said = act_of(entry) or notice_of(entry)
+    return said.incident_id if said else None
+
+
 def owner_of(entry: Entry, incidents: Sequence[Incident]) -> Incident | None:
     """Of a parent's incidents the one that the entry belongs to, as far as that can be told without the other entries.
 
     Only a fold can tell whether an entry of the same microsecond as an incident's end came before or after it.
     """
-    act = act_of(entry)
-    if act and act.incident_id is not None:
-        found = next((incident for incident in incidents if incident.is_named(act.incident_id)), None)
+    named = named_by(entry)
+    if named is not None:
+        found = next((incident for incident in incidents if incident.is_named(named)), None)
     else:
         found = incident_of(entry, incidents)
-    if found is None or entry.action == ANNOTATE:
+    if found is None or entry.action in WORDS:
         return found
     ended_us = found.resolved_us
     return found if ended_us is None or entry.received_us <= ended_us else None
@@ -276,11 +286,11 @@ class Folding:
 
     def _place(self, entry: Entry) -> int | None:
         """Where the incident is that the entry is about."""
-        act = act_of(entry)
-        if act is None or act.incident_id is None:
+        named = named_by(entry)
+        if named is None:
             return len(self.incidents) - 1 if self.incidents else None
         places = range(len(self.incidents) - 1, -1, -1)
-        return next((place for place in places if self.incidents[place].is_named(act.incident_id)), None)
+        return next((place for place in places if self.incidents[place].is_named(named)), None)
 
     def _forget(self) -> None:
         # The lowest ids, not the earliest arrivals: of an id above all forgotten ones it is certain that it is new.

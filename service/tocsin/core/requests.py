@@ -21,7 +21,7 @@ import msgspec
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import DIGEST_BYTES, NOBODY, Parent, RequestKey, digest, format_id, parse_id
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """The highest schema version of a request body that this code reads. It writes the lowest one that has the action."""
 
 SCHEMA_MAX: Final = 2**31 - 1

@@ -53,6 +53,8 @@ from tocsin.core.verdict import Verdict
 from tocsin.engines.errors import EngineError, OutOfRange
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Lost, Store
+from tocsin.roles.assigner import Assigner
+from tocsin.roles.claiming import ClaimLost
 from tocsin.roles.known_log import (
     FETCH_BYTES_MAX,
     Lag,
@@ -90,14 +92,11 @@ class Surroundings:
     founding: frozenset[str]
     trials: Trials
     meters: Meters
+    assigner: Assigner
     store_answers: Callable[[], Coroutine[Any, Any, bool]]
     """Probes the store now."""
     count: Callable[[str], None]
     """A request of this service would be skipped: all owners are told the budget afterwards."""
-
-
-class ClaimLost(Exception):
-    """The claim is no longer in force: what there is to do for this partition number is another's."""
 
 
 def now() -> Now:
@@ -121,7 +120,7 @@ class Owner:
         """How many requests the store acknowledged."""
         self._around = around
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
-        self._writer = Writer(around.store, claim.epoch)
+        self._writer = Writer(around.store, claim.epoch, around.assigner)
         self._scribe = Scribe(around.log, around.region.ledger, claim.partition, self._said)
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

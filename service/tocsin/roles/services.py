@@ -7,19 +7,23 @@ comes up first must not matter, nor that one comes up in the middle of an outage
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from tocsin.config import ConfigError, Problem
+from tocsin.core.directory import Kind
 from tocsin.core.statements import Replica
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.mirror import Mirror
-from tocsin.engines.errors import Unavailable
+from tocsin.engines.errors import EngineError, Unavailable
 from tocsin.engines.log import Log
+from tocsin.engines.log_directory import LogDirectory
 from tocsin.engines.opening import open_log, open_mirrored_log, open_store
 from tocsin.engines.topics import make_topics
+from tocsin.roles.assigner import DirectoryAssigner
 from tocsin.roles.creator import Creator
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.trial import Trials
@@ -30,6 +34,7 @@ from tocsin.topology import EmbeddedLog as LogOfThisMachine
 RETRY_S: Final = 0.5
 HOUSEKEEPING_EVERY_S: Final = 5.0
 MEASURE_EVERY_S: Final = 1.0
+_log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -43,17 +48,21 @@ async def creator(
         raise ConfigError([Problem("partitions", "", what)])
     log, store = open_log(region, settings), open_store(region, frame.stack, settings)
     async with closing(log, store):
+        directory = LogDirectory(log, region, settings.path(region.directory), {Kind.SERVICE})
         await usable(store.identity())
         await usable(make_topics(log, region))
         replica, trials = Replica(region.name, frame.stack), Trials(trial_command)
-        creator = Creator(log, store, frame.topology, replica, trials, frame.meters, partitions=partitions)
+        assigner = DirectoryAssigner(log, region, directory)
+        creator = Creator(
+            log, store, frame.topology, replica, trials, frame.meters, partitions=partitions, assigner=assigner
+        )
 
         async def run(stopping: asyncio.Event) -> None:
-            if await topics_made(log, region, stopping):
-                await creator.run(stopping)
+            if await topics_made(log, region, stopping) and await looked(directory, stopping):
+                await beside(directory.run(), creator.run(stopping))
 
         async def unready() -> list[str]:
-            return creator.unready
+            return [*directory.unready, *creator.unready]
 
         yield Service(run, unready)
 
@@ -139,6 +148,35 @@ async def topics_made(log: Log, region: Region, stopping: asyncio.Event) -> bool
         else:
             return True
     return False
+
+
+async def looked(directory: LogDirectory, stopping: asyncio.Event) -> bool:
+    """Reads the directory to its end; False when the process stops before the log answers.
+
+    Whoever is not known to be responsible would be told nothing. A part that is damaged for good is not waited for:
+    it stands in the way of nobody else's.
+    """
+    while not stopping.is_set():
+        try:
+            await directory.look()
+        except EngineError as error:
+            _log.warning("%s", error, extra={"action": "directory_read_failed"})
+            if not isinstance(error, Unavailable):
+                return True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await stopping.wait()
+        else:
+            return True
+    return False
+
+
+async def beside(other: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> None:
+    """Runs the work to its end, and the other as long; raises what ends either before."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(other)
+        await work
+        task.cancel()
 
 
 async def run_until(stopping: asyncio.Event, *works: Coroutine[Any, Any, None]) -> None:

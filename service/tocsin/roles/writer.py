@@ -8,19 +8,22 @@ was folded from the store is written as a whole; on top of that, what later entr
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import tenacity
+from msgspec.structs import replace
 
 from tocsin.core.entries import Entry
 from tocsin.core.events import InvalidEvent, entry_of
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent
-from tocsin.core.incidents import Folding
+from tocsin.core.incidents import Folding, Status, fold
+from tocsin.core.notices import NOTIFY
 from tocsin.core.requests import Request
 from tocsin.engines.errors import EngineError, Refused
 from tocsin.engines.store import Store
+from tocsin.roles.assigner import NOBODY, Assigner, Folded
 
 ATTEMPTS_MAX: Final = 3
 RETRY_S_MAX: Final = 2.0
@@ -43,8 +46,9 @@ def validate(requests: Sequence[Request]) -> tuple[dict[int, Entry], dict[int, F
 class Writer:
     """Writes one partition number's requests. Only one process at a time does: the owner of the partition."""
 
-    def __init__(self, store: Store, epoch: int) -> None:
+    def __init__(self, store: Store, epoch: int, assigner: Assigner = NOBODY) -> None:
         self._store = store
+        self._assigner = assigner
         self._version = epoch << 32
         self._foldings: OrderedDict[Parent, Folding] = OrderedDict()
         self._marked: set[Parent] = set()
@@ -75,10 +79,25 @@ class Writer:
         """
         self._marked.add(parent)
         async with self._fold_lock:
+            failed = await self._end_gone(parent)
             self._foldings.pop(parent, None)
-            for error in (await self._fold_anew([parent])).values():
+            failed = failed or await self._fold_anew([parent])
+            failed = failed or await self._assign({parent: 0})
+            for error in failed.values():
                 self._foldings.pop(parent, None)
                 raise error
+
+    async def _end_gone(self, parent: Parent) -> dict[Parent, EngineError]:
+        """Has those told who were responsible for what is no incident any more: its opening entry was dropped.
+
+        Before it is put: afterwards nobody would know that there was one.
+        """
+        entries = await self._store.entries_of([parent])
+        present = {incident.key for incident in fold(entries.get(parent, ()))}
+        known = await self._store.incidents_of(parent)
+        gone = [replace(one, status=Status.RESOLVED) for one in known if one.key not in present]
+        self._version += 1
+        return await self._assigner.assign({parent: Folded(gone, 0, self._version)}) if gone else {}
 
     async def _store_all(self, entries: dict[int, Entry]) -> dict[int, Failure]:
         """Stores the entries; what was UNAVAILABLE is tried again, alone, within bounds."""
@@ -116,10 +135,17 @@ class Writer:
                 failed |= await self._fold_anew(list(anew))
             except EngineError as error:
                 failed |= dict.fromkeys(anew, error)
+            failed |= await self._assign(_changed_since(entry for entry in entries if entry.key.parent not in failed))
+            self._forget()
             self.collisions += max(0, self._collisions(entries) - before)
             for parent in failed:
                 self._foldings.pop(parent, None)  # what is in memory is ahead of the store
         return {parent: _unfolded(error) for parent, error in failed.items()}
+
+    async def _assign(self, since_us: Mapping[Parent, int]) -> dict[Parent, EngineError]:
+        """Has those told who are responsible for these parents, of what may have changed since."""
+        folded = {p: Folded(self._foldings[p].incidents, at_us, self._version) for p, at_us in since_us.items()}
+        return await self._assigner.assign(folded) if folded else {}
 
     def _apply(self, entry: Entry) -> bool:
         """Whether the entry could be folded on top of what is in memory."""
@@ -142,10 +168,11 @@ class Writer:
         entries = await self._store.entries_of(parents)
         for parent in parents:
             self._foldings[parent] = Folding.of(entries.get(parent, ()))
-        failed = await self._put_all({parent: self._put_whole(parent) for parent in parents})
+        return await self._put_all({parent: self._put_whole(parent) for parent in parents})
+
+    def _forget(self) -> None:
         while len(self._foldings) > FOLDINGS_MAX:
             self._foldings.popitem(last=False)
-        return failed
 
     async def _put_whole(self, parent: Parent) -> None:
         self._version += 1
@@ -168,6 +195,20 @@ class Writer:
             elif outcome is not None:
                 raise outcome  # a fault of ours
         return failed
+
+
+def _changed_since(entries: Iterable[Entry]) -> dict[Parent, int]:
+    """From when on these entries may have changed their parents' incidents.
+
+    Also when they changed nothing: they may be those of which an earlier owner did not get as far as telling anybody.
+    That somebody was told is nothing to tell anybody.
+    """
+    since_us: dict[Parent, int] = {}
+    for entry in entries:
+        if entry.action != NOTIFY:
+            parent = entry.key.parent
+            since_us[parent] = min(entry.received_us, since_us.get(parent, entry.received_us))
+    return since_us
 
 
 def _give_up(state: tenacity.RetryCallState) -> None:

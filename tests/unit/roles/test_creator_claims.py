@@ -15,7 +15,7 @@ from tocsin.engines.errors import Owned
 from tocsin.engines.faults import Fault
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.opening import open_log
-from tocsin.roles.creator import CLAIM_PACE_S, GIVE_BACK_PACE_S
+from tocsin.roles.claiming import CLAIM_PACE_S, GIVE_BACK_PACE_S
 from tocsin.settings import Settings
 from tocsin.topology import Region
 

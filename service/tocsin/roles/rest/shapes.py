@@ -19,6 +19,7 @@ from tocsin.core.directory import Service
 from tocsin.core.entries import Entry
 from tocsin.core.ids import format_id
 from tocsin.core.incidents import Incident, Status
+from tocsin.core.notices import NOTIFY, Notice, notice_of
 from tocsin.core.paging.people import Person
 from tocsin.engines.directory import Directory
 from tocsin.roles.rest.moments import moment
@@ -113,6 +114,9 @@ class Shapes:
 
     def log_entry(self, entry: Entry, incident: Incident | None) -> dict[str, Any]:
         """A log entry, without its wrapper, of an incident or of none."""
+        notice = notice_of(entry)
+        if notice:
+            return self._notice(entry, notice, incident)
         event = _event(entry.body)
         given = event.get("payload")
         payload: dict[str, Any] = given if isinstance(given, dict) else {}
@@ -140,6 +144,40 @@ class Shapes:
             "event_details": {"description": summary},
             "tocsin": {"region": entry.region, "event": event},
         }
+
+    def _notice(self, entry: Entry, notice: Notice, incident: Incident | None) -> dict[str, Any]:
+        """An entry that tells of a page: the user is who was paged, the channel is the notification."""
+        user = self._directory.user(notice.user)
+        name = user.name if user else notice.user
+        method = user.method(notice.taken_by or notice.method) if user else None
+        kind = method.kind if method else notice.taken_by or notice.method
+        service = self._service(entry.key.parent.service)
+        summary = f"Notified {name} by {kind}: {notice.outcome}"
+        return {
+            **self._reference(f"{NOTIFY}_log_entry", entry.key.printed, summary, at="log_entries"),
+            "created_at": moment(entry.received_us),
+            "agent": service,
+            "channel": {
+                "type": "auto",
+                "notification": {"type": kind, "status": notice.outcome, "address": None},
+                "summary": summary,
+            },
+            "service": service,
+            "incident": None if incident is None else self._incident_reference(incident),
+            "teams": [],
+            "contexts": [],
+            "acknowledgement_timeout": None,
+            "note": None,
+            "event_details": {"description": summary},
+            "user": self._person_of(notice.user, name),
+            "tocsin": {"region": entry.region, "event": _event(entry.body)},
+        }
+
+    def _person_of(self, id: str, name: str) -> dict[str, Any]:
+        user = self._directory.user(id)
+        if user and "users" in self._include:
+            return self.user(user)
+        return self._reference("user_reference", id, name, at="users" if user else "")
 
     def _incident_reference(self, incident: Incident) -> dict[str, Any]:
         if "incidents" in self._include:
