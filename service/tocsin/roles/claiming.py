@@ -61,9 +61,6 @@ class Claiming(Generic[Owner]):
     def __init__(
         self, log: Log, group: str, numbers: Iterable[int], work: Work[Owner], *, exactly: bool = False
     ) -> None:
-        self, log: Log, group: str, numbers: Iterable[int], work: Work[Owner], *, exactly: bool = False
-    ) -> None:
-        """`exactly`: own these, or fail; else whatever of them is free, now and later."""
         self.owners: dict[int, Owner] = {}
         self.refused: dict[int, str] = {}
         self._log = log
