@@ -18,6 +18,7 @@ import msgspec
 from tocsin.core.ids import RequestKey
 
 OPEN: Final = "triggered"
+IDS: Final = 2**64
 
 
 class Assignment(msgspec.Struct, frozen=True):
@@ -39,6 +40,11 @@ class Assignment(msgspec.Struct, frozen=True):
     service: str
     version: int
     aliases: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Names incidents that can be."""
+        if not all(0 <= id < IDS for id in (self.incident.id, *self.aliases)):
+            raise ValueError("an incident's id has 64 bits")
 
     @property
     def is_open(self) -> bool:

@@ -29,9 +29,11 @@ Ways = tuple[tuple[str, int], ...]
 
 
 class Channel:
-    """One user's one method at one urgency. `covers` is None until its first intent."""
+    """One user's one method at one urgency. `covers` is None until its first intent. `refused_us`: when the log last
+    refused an intent of ours, or 0.
+    """
 
-    __slots__ = ("covers", "method", "slot", "urgency", "user", "wake_us")
+    __slots__ = ("covers", "method", "refused_us", "slot", "urgency", "user", "wake_us")
 
     def __init__(self, user: str, method: str, urgency: str) -> None:
         """With nothing sent yet."""
@@ -39,6 +41,7 @@ class Channel:
         self.method = method
         self.urgency = urgency
         self.covers: Covers | None = None
+        self.refused_us = 0
         self.wake_us = 0
         self.slot = NOWHERE
 
@@ -57,6 +60,14 @@ class Moment(NamedTuple):
     at_us: int
     due_us: int
     last: str
+
+    def why(self, place: int) -> str:
+        """What made the moment, in a word."""
+        if place:
+            return "backstop"
+        if self.last:
+            return "again"
+        return "paced" if self.at_us > self.due_us else "due"
 
 
 class Pending(NamedTuple):
@@ -80,7 +91,7 @@ def pending(channel: Channel, concerns: Iterable[Concern], ways: Ways, limits: P
         if not concern.is_open or concern.urgency != channel.urgency:
             continue
         for rule, delay_us in ways:
-            due_us = concern.at_us + delay_us
+            due_us = concern.due_us(delay_us)
             last = ""
             if covers is not None:
                 flights = covers.of(concern.pair(rule))
@@ -131,3 +142,10 @@ def told_before(channel: Channel, concerns: Iterable[Concern], ways: Ways) -> It
     for concern in concerns:
         if concern.is_open and concern.urgency == channel.urgency and any(covers.of(concern.pair(r)) for r, _ in ways):
             yield concern
+
+
+def ends_us(channel: Channel) -> int | None:
+    """When the first of the intents in progress is overdue, to be looked at then; None: there is none."""
+    if channel.covers is None:
+        return None
+    return min((flight.deadline_us for flight in channel.covers.in_progress()), default=None)

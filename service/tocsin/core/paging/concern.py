@@ -24,24 +24,35 @@ def concern_name(parent: Parent, id: int) -> bytes:
 
 
 class Concern:
-    """What is known of it. `at_us`: since when it is assigned, or when it ended. `packed`: empty when it is let go."""
+    """What is known of it. Times are Unix microseconds.
 
-    __slots__ = ("at_us", "is_open", "names", "packed", "urgency", "version")
+    `at_us`: since when it is assigned, or when it ended; `from_us`: it is not paged for before, 0 for most. `packed`:
+    empty when it is let go.
+    """
 
-    def __init__(self, version: int, at_us: int, urgency: str, packed: bytes, *, is_open: bool) -> None:
+    __slots__ = ("at_us", "from_us", "is_open", "names", "packed", "urgency", "version")
+
+    def __init__(
+        self, version: int, at_us: int, urgency: str, packed: bytes, *, is_open: bool, from_us: int = 0
+    ) -> None:
         """As kept."""
         self.version = version
         self.at_us = at_us
         self.urgency = urgency
         self.packed = packed
         self.is_open = is_open
+        self.from_us = from_us
         self.names: dict[str, bytes] | None = None
 
     @classmethod
-    def opened(cls, assignment: Assignment, urgency: str) -> "Concern":
+    def opened(cls, assignment: Assignment, urgency: str, from_us: int) -> "Concern":
         """Of an assignment that is open. `urgency`: the one string that all concerns share."""
         packed = _ENCODER.encode(assignment)
-        return cls(assignment.version, assignment.since_us, urgency, packed, is_open=True)
+        return cls(assignment.version, assignment.since_us, urgency, packed, is_open=True, from_us=from_us)
+
+    def due_us(self, delay_us: int) -> int:
+        """When a rule with this delay is due."""
+        return max(self.at_us + delay_us, self.from_us)
 
     def close(self, version: int, at_us: int) -> None:
         """It is nobody's to be told any more."""

@@ -24,10 +24,11 @@ _RANK = {Outcome.UNKNOWN: 1, Outcome.FAILED: 2, Outcome.DELIVERED: 3}
 class Flight:
     """An intent and what became of it. Times are Unix microseconds, 0: has not happened.
 
-    `deadline_us`: it covers no longer without an end. `own`: our region said it. `said`: its end stands in the log.
+    `deadline_us`: it covers no longer without an end. `own`: our region said it. `logged`: it was read from the
+    log; `said`: its end was.
     """
 
-    __slots__ = ("alone", "deadline_us", "end", "intent", "lapsed_us", "own", "said")
+    __slots__ = ("alone", "deadline_us", "end", "intent", "lapsed_us", "logged", "own", "said")
 
     def __init__(self, intent: Intent, deadline_us: int, *, own: bool) -> None:
         """Just decided or read."""
@@ -36,6 +37,7 @@ class Flight:
         self.own = own
         self.end: End | None = None
         self.lapsed_us = 0
+        self.logged = False
         self.said = False
         self.alone = (self,)
 

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 
+def us(seconds: float) -> int:
+    """Seconds in microseconds, as all of paging counts."""
+    return round(seconds * 1e6)
+
+
 @dataclass(frozen=True, slots=True)
 class PagingLimits:
     """How pages are paced, bundled and backed up, and how long what is waited for."""
@@ -19,6 +24,8 @@ class PagingLimits:
     """The pace of the pulses in each partition of `feedback`."""
     end_s_max: float = 120.0
     """An intent without an end covers no longer than this."""
+    catch_up_s: float = 30.0
+    """While a region lags by more than the backstop it reads and does not send, for so long at most."""
     refused_s: float = 1.0
     """An intent that the log did not take is decided anew after this."""
     tries_max: int = 6

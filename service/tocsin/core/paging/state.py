@@ -27,6 +27,7 @@ class _KeptConcern(msgspec.Struct, array_like=True, frozen=True):
     urgency: str
     is_open: bool
     packed: bytes
+    from_us: int
 
 
 class _KeptFlight(msgspec.Struct, array_like=True, frozen=True):
@@ -52,7 +53,7 @@ _DECODER: Final = msgspec.msgpack.Decoder(_KeptUser)
 def encode_user(user: User) -> bytes:
     """A user as they are kept; empty when nothing is to be known of them."""
     concerns = [
-        _KeptConcern(name, one.version, one.at_us, one.urgency, one.is_open, one.packed)
+        _KeptConcern(name, one.version, one.at_us, one.urgency, one.is_open, one.packed, one.from_us)
         for name, one in user.concerns.items()
     ]
     flights = [
@@ -67,8 +68,11 @@ def encode_user(user: User) -> bytes:
     return _sum(body) + body
 
 
-def decode_user(row: UserRow, region: str, epoch: int) -> User | None:
-    """The user of a row; None when it is damaged, another's, or of a later version. `region` and `epoch` are ours."""
+def decode_user(row: UserRow) -> User | None:
+    """The user of a row; None when it is damaged, another's, or of a later version.
+
+    Which of the intents are our own is not kept: `Flights` knows who we are.
+    """
     check, body = row.state[:SUM_BYTES], row.state[SUM_BYTES:]
     if check != _sum(body):
         return None
@@ -82,10 +86,11 @@ def decode_user(row: UserRow, region: str, epoch: int) -> User | None:
     user.packed = kept.packed
     for one in kept.concerns:
         urgency = user.urgency(one.urgency)
-        user.concerns[one.name] = Concern(one.version, one.at_us, urgency, one.packed, is_open=one.is_open)
+        user.concerns[one.name] = Concern(
+            one.version, one.at_us, urgency, one.packed, is_open=one.is_open, from_us=one.from_us
+        )
     for its in kept.flights:
-        id = its.intent.id
-        flight = Flight(its.intent, its.deadline_us, own=id.region == region and id.epoch <= epoch)
+        flight = Flight(its.intent, its.deadline_us, own=False)
         flight.end, flight.lapsed_us, flight.said = its.end, its.lapsed_us, its.said
         channel = user.channel(its.intent.channel.method, its.intent.channel.urgency)
         if channel is not None:

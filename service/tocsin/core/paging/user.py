@@ -4,6 +4,7 @@ The person stands here as bytes and is decoded when rules are looked at: a milli
 the notifier holds. Rules and methods above the bounds are left out before, so that no user costs more than the bounds.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -11,7 +12,9 @@ import msgspec
 from tocsin.core.paging.assignments import Assignment
 from tocsin.core.paging.channel import Channel, Ways
 from tocsin.core.paging.concern import Concern, concern_name
-from tocsin.core.paging.people import METHODS_MAX, RULES_MAX, Person, Urgency
+from tocsin.core.paging.feedback import Intent
+from tocsin.core.paging.limits import us
+from tocsin.core.paging.people import DELAY_S_MAX, METHODS_MAX, RULES_MAX, Person, Urgency
 from tocsin.core.paging.wheel import NOWHERE
 
 CHANNELS_MAX: Final = 200
@@ -42,13 +45,15 @@ class User:
         """The person, as the directory has it; None when it has none."""
         return _PEOPLE.decode(self.packed) if self.packed else None
 
-    def become(self, person: Person | None) -> None:
-        """The directory has them so now."""
+    def become(self, person: Person | None) -> bool:
+        """The directory has them so now; False: as before."""
+        before = self.packed
         if person is None:
             self.packed = b""
-            return
-        bounded = msgspec.structs.replace(person, methods=person.methods[:METHODS_MAX], rules=person.rules[:RULES_MAX])
-        self.packed = msgspec.msgpack.encode(bounded)
+        else:
+            methods, rules = person.methods[:METHODS_MAX], person.rules[:RULES_MAX]
+            self.packed = msgspec.msgpack.encode(msgspec.structs.replace(person, methods=methods, rules=rules))
+        return self.packed != before
 
     @staticmethod
     def urgency(word: str) -> str:
@@ -66,8 +71,14 @@ class User:
         self.channels.append(channel)
         return channel
 
-    def assign(self, assignment: Assignment, now_us: int) -> Concern | None:
-        """Take an assignment. The concern when it is open and was not so before; None when there is nothing to arm."""
+    def has_room(self, more: int) -> bool:
+        """Whether so many incidents more are within the bound."""
+        return len(self.concerns) + more < CONCERNS_MAX
+
+    def assign(self, assignment: Assignment, from_us: int, now_us: int) -> Concern | None:
+        """Take an assignment, to be paged for not before `from_us`. The concern that is open now and was not, or was
+        another way; None when there is nothing to arm.
+        """
         incident = assignment.incident
         for alias in assignment.aliases:
             self._close(concern_name(incident.parent, alias), assignment.version, now_us)
@@ -78,7 +89,11 @@ class User:
         known = self.concerns.get(name)
         if known is not None and known.version >= assignment.version:
             return None
-        concern = Concern.opened(assignment, self.urgency(assignment.urgency))
+        if known is None and not self.has_room(0):
+            return None
+        if known is not None and known.is_open:
+            from_us = known.from_us
+        concern = Concern.opened(assignment, self.urgency(assignment.urgency), from_us)
         self.concerns[name] = concern
         return concern
 
@@ -98,17 +113,29 @@ class User:
             if not concern.is_open:
                 concern.let_go()
 
+    def covered(self, channel: Channel, intent: Intent) -> Iterator[Concern]:
+        """The incidents that an intent is about, open or not, as far as they are not let go."""
+        pairs = set(intent.pairs)
+        person = self.person
+        rules = ways(person, channel) if person is not None else ()
+        for concern in self.concerns.values():
+            if concern.packed and concern.urgency == channel.urgency:
+                for rule, _ in rules:
+                    concern.pair(rule)
+                if concern.names is not None and not pairs.isdisjoint(concern.names.values()):
+                    yield concern
+
     @property
-    def open(self) -> int:
-        """How many incidents are theirs to be told."""
-        return sum(concern.is_open for concern in self.concerns.values())
+    def has_past(self) -> bool:
+        """Whether something of them is to be forgotten in time."""
+        return bool(self.channels) or any(not concern.is_open for concern in self.concerns.values())
 
     def forget(self, before_us: int) -> None:
         """Let go of what ended before then: incidents, and intents that no open incident needs."""
         for name in [n for n, concern in self.concerns.items() if not concern.is_open and concern.at_us < before_us]:
             del self.concerns[name]
         ended = [name for name, concern in self.concerns.items() if not concern.is_open]
-        for name in ended[: max(len(self.concerns) - CONCERNS_MAX, 0)]:
+        for name in ended if not self.has_room(0) else ():
             del self.concerns[name]
         person = self.person
         needed = {
@@ -120,6 +147,7 @@ class User:
         for channel in self.channels:
             if channel.covers is not None:
                 channel.covers.forget(before_us, needed)
+        self.channels = [one for one in self.channels if one.slot != NOWHERE or (one.covers and one.covers.flights)]
 
 
 def ways(person: Person, channel: Channel) -> Ways:
@@ -133,4 +161,4 @@ def ways(person: Person, channel: Channel) -> Ways:
 
 def delay_us(delay_s: float) -> int:
     """A rule's delay. What is no time at all counts as none: a page too early is better than none."""
-    return round(min(delay_s, 1e9) * 1e6) if delay_s > 0 else 0
+    return us(min(delay_s, DELAY_S_MAX)) if delay_s > 0 else 0
