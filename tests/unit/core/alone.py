@@ -10,7 +10,7 @@ effect is seen, and answered at once or not at all, as the test wants it.
     assert the(effects, Keep).kept.stage is Stage.HELD
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self, TypeVar
 
 from tests.unit.core.harness import LIMITS, request
@@ -106,6 +106,7 @@ class Alone:
         saved: Iterable[ProgressRow] = (),
         limits: Limits = LIMITS,
         peers: tuple[str, ...] = ("a",),
+        ends: Mapping[str, int] | None = None,
     ) -> None:
         self.now = NOW
         self.peers = peers
@@ -126,6 +127,7 @@ class Alone:
             sources={"requests": SourceProgress(Coordinates("b", "requests", "1", 0), Runs())},
             rows=list(saved),
             kept=list(kept),
+            ends=ends,
         )
 
     def run(self, *statements: Statement) -> list[Effect]:

@@ -207,6 +207,13 @@ def test_below_the_saved_reach_of_an_unclean_owner_everything_is_tried_alone_and
     assert alone.machine.sources.runs("requests").low == 5
 
 
+def test_what_the_log_did_not_hold_yet_when_we_took_over_was_in_nobody_s_hand() -> None:
+    alone = Alone(saved=[saved(Runs(), clean=False, reach=5)], ends={"requests": 2})
+    alone.run()
+    writes = every(alone.take(*GOOD), Write)
+    assert [(write.requests, write.alone) for write in writes] == [(GOOD[2:], False), (GOOD[:2], True)]
+
+
 def test_what_any_replica_called_crashed_is_tried_alone() -> None:
     alone = Alone.running()
     alone.unanswered = {Look}
