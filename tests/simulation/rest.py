@@ -92,7 +92,7 @@ def _unrest_of(site: Site) -> Iterator[str]:
                 )
                 if low < end - 5:
                     yield f"{site.name}/{partition}: progress in {source} stands at {low} of {end}"
-        yield from (f"{site.name}/{name}: {why}" for why in creator._refused.values())
+        yield from (f"{site.name}/{name}: {why}" for why in creator._claiming.refused.values())
     if unowned := set(range(site.region.partitions)) - owned:
         yield f"{site.name}: nobody owns {sorted(unowned)}"
 
