@@ -29,6 +29,7 @@ NOUNS: Final = {
     "ledger": ("ledger", "What the regions say about requests they could not store, and why a request is where it is"),
     "quarantine": ("quarantine", "Requests that no region could store: show, redrive, drop"),
     "region": ("region", "The regions: list, drain, join, remove"),
+    "directory": ("directory", "Services and people: list, show, apply a file"),
     "store": ("store", "The outcome stores: their schema, and bringing it up to date"),
     "token": ("token", "Tokens of the REST interface: create, list, rotate, revoke"),
     "audit": ("audit", "The audit trail: who was refused, and who changed what"),

@@ -3,6 +3,7 @@
 Nothing is looked up: that it is *reached* is shown by a page that arrives (`tocsin notify test`).
 """
 
+import logging
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -69,6 +70,7 @@ def _fault_of_apprise(address: str) -> str | None:
     scheme, found, rest = address.partition("://")
     if not found or not _SCHEME.match(scheme.lower()) or not rest:
         return "must be an apprise URL: scheme://…"
+    logging.getLogger("apprise").propagate = False  # its lines can have the address in them, token and all
     if Apprise.instantiate(address, suppress_exceptions=True) is None:
         return f"must be an apprise URL: apprise knows no {scheme}:// of this form"
     return None

@@ -43,6 +43,8 @@ class Deed(StrEnum):
     """An event with a key that nobody has, or has no longer."""
     ACT = "act"
     """A person did something to an incident, or tried to."""
+    DIRECTORY = "directory"
+    """Somebody changed a service or a user, or tried to."""
     TOKEN_CREATED = "token_created"  # noqa: S105 (a word)
     TOKEN_ROTATED = "token_rotated"  # noqa: S105
     TOKEN_REVOKED = "token_revoked"  # noqa: S105

@@ -176,7 +176,8 @@ def parse_directory(raw: bytes, where: str) -> Content:
     try:
         form = FileForm.model_validate(value)
     except ValidationError as error:
-        raise ConfigError(_problems(where, error)) from error
+        problems = list(_problems(where, error))
+        raise ConfigError(problems) from None  # what pydantic says shows what was put in: keys, and all of an alias
     if problems := [Problem(where, field, what) for field, what in _faults(form)]:
         raise ConfigError(problems)
     return Content(tuple(one.service for one in form.services), tuple(one.person for one in form.users))
