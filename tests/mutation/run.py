@@ -52,6 +52,7 @@ PYTEST: Final = (
     *(f"--deselect={test}" for test in SLOW),
 )
 SAID_EVERY_S: Final = 5.0
+AT_IMPORT: Final = "(killed at import)"
 
 
 class Ends:
@@ -131,26 +132,28 @@ def attempt(due: Sequence[Mutant], children: int, ends: Ends) -> bool:
     ends.expect(len(due))
     os.environ.pop("PYTEST_ADDOPTS", None)
     at_import = reached_at_import()
-    status = pytest.main([*PYTEST, "tests/unit/core"], plugins=[Trials(due, children, ends.tell)])
+    trials = Trials(due, children, ends.tell)
+    status = pytest.main([*PYTEST, "tests/unit/core"], plugins=[trials])
     ends.save()
     if status:
         print("the trials did not come to their end; pytest's words are above", file=sys.stderr)
         return False
     for mutant in due:
-        if mutant.function in at_import and is_alive(ends.of(mutant) or "") and _is_killed_at_import(mutant):
-            ends.tell(mutant, "(at import)")
+        if mutant.function in at_import and is_alive(ends.of(mutant) or ""):
+            files = trials.files_reaching(mutant.module)
+            ends.tell(mutant, AT_IMPORT if _is_killed_at_import(mutant, files) else SURVIVED)
     ends.save()
     return True
 
 
-def _is_killed_at_import(mutant: Mutant) -> bool:
+def _is_killed_at_import(mutant: Mutant, files: Sequence[str]) -> bool:
     """Tries a mutant of a function that ran while the core was imported, in a process of its own."""
     program = (
         "import sys; from tests.mutation.mutants import import_changed; import_changed(*sys.argv[1:3]); "
         "import pytest; sys.exit(pytest.main(sys.argv[3:]))"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program, mutant.module, mutant.form, *PYTEST, "-x", "tests/unit/core"],
+        [sys.executable, "-c", program, mutant.module, mutant.form, *PYTEST, "-x", *files],
         cwd=REPOSITORY,
         check=False,
         capture_output=True,

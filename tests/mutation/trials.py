@@ -77,6 +77,11 @@ class Trials:
             self._wait()
         return True
 
+    def files_reaching(self, module: str) -> list[str]:
+        """The files with tests that reach any function of a module; once all was tried."""
+        names = [name for name in self._tests if name.startswith(f"{module}.")]
+        return sorted({test.partition("::")[0] for name in names for test in self._tests[name]})
+
     # The real code ---------------------------------------------------------------------------------------------------
 
     def _measure(self, session: pytest.Session) -> None:
