@@ -6,7 +6,7 @@ it after all when it had said no. Nobody hands it over any more, so its end is s
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,8 +21,11 @@ from tocsin.core.paging.places import Places
 from tocsin.core.paging.roster import Roster
 from tocsin.core.paging.user import User
 
-EARLY_ENDS_MAX: Final = 1_000
-"""Ends that were read before their intents: so many are remembered, the oldest are forgotten."""
+REMEMBERED_MAX: Final = 1_000
+"""So many ends that were read before their intents are remembered, and intents of ours that are overdue; the oldest are
+forgotten.
+"""
+Remembered = TypeVar("Remembered", End, Flight)
 REFUSED: Final = "the log had refused it: it was not handed over"
 
 
@@ -37,6 +40,7 @@ class Flights:
         "_keeping",
         "_limits",
         "_orphans",
+        "_overdue",
         "_region",
         "_roster",
         "next",
@@ -55,6 +59,7 @@ class Flights:
         self._flying: dict[str, dict[IntentId, Flight]] = {}
         self._orphans: dict[IntentId, Flight] = {}
         self._early: dict[IntentId, End] = {}
+        self._overdue: dict[IntentId, Flight] = {}
         self.next = 0
 
     def __len__(self) -> int:
@@ -62,8 +67,8 @@ class Flights:
         return sum(len(flights) for flights in self._flying.values())
 
     def get(self, id: IntentId) -> Flight | None:
-        """One that is under way, or of ours and not told to have ended."""
-        return self._flying.get(id.region, {}).get(id)
+        """One that is under way, or of ours and not told to have ended or overdue: it may still end well."""
+        return self._flying.get(id.region, {}).get(id) or self._overdue.get(id)
 
     def is_own(self, id: IntentId) -> bool:
         """Whether this region's owner says its end: it is ours, and of no owner after us."""
@@ -91,7 +96,7 @@ class Flights:
         flight = channel.covers.flights.get(said.id) if channel is not None and channel.covers is not None else None
         if isinstance(said, End):
             if flight is None:
-                self._remember_early(said)
+                _remember(self._early, said.id, said)
             else:
                 self._heard_end(flight, said, now_us)
         elif flight is not None:
@@ -123,11 +128,6 @@ class Flights:
             self._orphans.pop(end.id, None)
             self._keeping.changed(end.channel.user)
             self._roster[end.channel.user].tidy()
-
-    def _remember_early(self, end: End) -> None:
-        self._early[end.id] = end
-        if len(self._early) > EARLY_ENDS_MAX:
-            del self._early[next(iter(self._early))]
 
     # What becomes of them ----------------------------------------------------------------------------------------
 
@@ -167,6 +167,7 @@ class Flights:
         for flight in list(channel.covers.in_progress()) if channel.covers is not None else ():
             if flight.deadline_us <= now_us:
                 if flight.own:
+                    _remember(self._overdue, flight.intent.id, flight)
                     yield from self.finish(flight, Outcome.UNKNOWN, now_us, "no end in time")
                 else:
                     flight.lapse(flight.deadline_us)
@@ -218,6 +219,12 @@ class Flights:
         channel = self._roster.channel(flight.intent.channel)
         if channel is not None:
             self._agenda.now(channel)
+
+
+def _remember(known: dict[IntentId, Remembered], id: IntentId, one: Remembered) -> None:
+    known[id] = one
+    if len(known) > REMEMBERED_MAX:
+        del known[next(iter(known))]
 
 
 def _given_up(intent: Intent, spent: int, tries_max: int, reason: str) -> Alarm:
