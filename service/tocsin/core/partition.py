@@ -158,7 +158,6 @@ class Partition:
         return bool(
             self.phase is not Phase.RUNNING
             or self._stopping
-            or self._blocked
             or not self.known.answers
             or self.cases.held >= self.known.limits.held_max
             or self.cases.halting

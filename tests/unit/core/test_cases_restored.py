@@ -268,6 +268,13 @@ def test_what_failed_unsaid_and_unasked_for_is_stored_without_a_word() -> None:
     assert not words(effects)
 
 
+def test_what_was_stored_without_a_word_is_said_to_who_asks_before_its_row_is_kept() -> None:
+    alone = silent(Stage.HELD)
+    alone.unanswered = {Keep}
+    alone.quiet(StoreAnswers(answers=True))
+    assert words(alone.hear(*alone.asks(BAD))) == [Said(BAD.key, ME, Word.STORED, 1, 1, NOW.unix_us)]
+
+
 def test_what_our_store_turns_out_to_have_is_said_though_nobody_asked() -> None:
     alone = silent(Stage.QUARANTINED)
     alone.quiet(StoreAnswers(answers=True))

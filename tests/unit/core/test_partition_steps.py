@@ -154,6 +154,13 @@ def test_offsets_that_the_log_never_delivered_are_done_with_their_set() -> None:
     assert alone.machine.sources.position("requests") == 9
 
 
+def test_a_set_whose_parts_do_not_belong_together_is_an_error() -> None:
+    alone = Alone.running()
+    records = [encode_request(GOOD[0])]
+    with pytest.raises(ValueError, match="zip"):
+        alone.quiet(SetFetched("requests", 0, [0, 1], records, decode_records(records), 2, 0))
+
+
 def test_an_empty_set_moves_on() -> None:
     alone = Alone.running()
     alone.quiet(SetFetched("requests", 0, [], [], [], 4, 0))

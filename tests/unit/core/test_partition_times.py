@@ -103,6 +103,13 @@ def test_what_waited_for_a_silent_store_and_is_refused_then_holds_its_own_offset
     assert list(alone.machine.cases.open) == [GOOD[2].key]
 
 
+def test_nothing_is_fetched_for_a_store_that_answers_nothing() -> None:
+    alone = Alone.running()
+    assert alone.machine.fetches()
+    alone.quiet(StoreAnswers(answers=False))
+    assert alone.machine.fetches() == []
+
+
 def test_each_outage_says_its_own_head() -> None:
     alone = Alone.running()
     assert [word.key for word in words(silenced(alone, 0))] == [GOOD[0].key]
