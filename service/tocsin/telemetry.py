@@ -212,6 +212,8 @@ class Counter(Enum):
     DECIDED = Instrument("tocsin.creator.decided", "{request}", "Verdicts on failed requests, by verdict")
     SAID = Instrument("tocsin.ledger.said", "{statement}", "Statements appended to the own ledger, by word")
     COLLIDED = Instrument("tocsin.creator.collided", "{entry}", "Entries with the id of another one of their parent")
+    PAGES_DECIDED = Instrument("tocsin.notifier.decided", "{page}", "Pages decided, by what made the moment")
+    PAGES_ENDED = Instrument("tocsin.notifier.ended", "{page}", "Pages that ended, by outcome")
     READ = Instrument("tocsin.querier.read", "{request}", "Reads answered, by HTTP status")
 
 
@@ -221,6 +223,8 @@ class Gauge(Enum):
     LAG_MESSAGES = Instrument("tocsin.creator.lag", "{record}", "Records above what is done, by partition and source")
     LAG_S = Instrument("tocsin.creator.lag_time", "s", "Age of the oldest record not done, by partition and source")
     KEPT = Instrument("tocsin.creator.kept", "{request}", "Failed requests kept, by partition and stage")
+    PAGER = Instrument("tocsin.notifier.holds", "1", "What a user partition holds, by what")
+    FEED_LAG = Instrument("tocsin.notifier.lag_time", "s", "Age of the oldest input not taken, by partition and topic")
     MIRROR_LAG = Instrument("tocsin.mirror.lag", "{record}", "A peer's records not copied yet, by topic and partition")
     USED = Instrument("tocsin.bound.used", "1", "How much of a bound is used, by bound")
     MAX = Instrument("tocsin.bound.max", "1", "How much of it there is; at that, work waits or is turned away")
@@ -245,6 +249,12 @@ class Bound(StrEnum):
     """Services that are remembered for the budget."""
     TRIALS = "trials"
     """Suspects that are tried in a child process."""
+    PAGER_INBOX = "pager_inbox"
+    """Inputs that wait for a user partition's machine: a set of each topic, and answers of what is under way."""
+    PAGES = "pages_in_flight"
+    """Pages of a user partition that stage two has: has no number of its own, a channel has one."""
+    WORDS = "feedback_waiting"
+    """Intents and ends of a user partition that wait for the log: has no number of its own, as its pages."""
     EVENTS = "events_in_flight"
     """Events of an intake whose append is not acknowledged yet."""
     REQUESTS = "http_requests"

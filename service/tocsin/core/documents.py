@@ -15,6 +15,7 @@ BUDGET: Final = "budget"
 REGION_WORDS: Final = "region-words"
 SERVICES_SEEN: Final = "services-seen"
 STATUS_PREFIX: Final = "status/"
+PAGER_PREFIX: Final = "pager/"
 
 
 def decode_document(raw: bytes, kind: type[T]) -> T:
@@ -50,6 +51,25 @@ class ServicesSeen(_Written, frozen=True, kw_only=True):
 
     seen_us: dict[str, int]
     """When the latest request of each came, in Unix microseconds."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where in a topic: `offset` and all above it is still to be read. Elsewhere than in this log it means nothing."""
+
+    cluster: str
+    incarnation: str
+    offset: int
+
+
+class PagerPositions(_Written, frozen=True, kw_only=True):
+    """How far the inputs of one user partition are in what is kept of its users. Its version is its owner's fence."""
+
+    topics: dict[str, Position]
+
+    @staticmethod
+    def name(partition: int) -> str:
+        """The name of the document."""
+        return f"{PAGER_PREFIX}{partition}"
 
 
 class PartitionStatus(_Written, frozen=True, kw_only=True):

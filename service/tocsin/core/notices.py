@@ -5,11 +5,12 @@ Theory
 A notice belongs to the incident that it names and changes nothing of it but the count of its entries: told or not told,
 it is where it is. So no assignment follows from it, and paging cannot feed itself.
 
-It is a request like any other, made by the region that sent the page and mirrored to all. Its id is derived from the
-intent and the incident and its time is that of the end, so that whoever says it again says the same thing. Older code
-does not know the action; the schema version makes it set such a request aside instead of refusing it.
+It is a request like any other, made by the region that sent the page and mirrored to all. Its id and its body follow
+from the intent, the end and the incident, so that whoever says it again changes nothing: the first to arrive counts.
+Older code does not know the action; the schema version makes it set such a request aside instead of refusing it.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -80,12 +81,12 @@ def notice_of(entry: Entry) -> Notice | None:
     return notice
 
 
-def requests_of(intent: Intent, end: End, items: list[Item]) -> list[Request]:
-    """The requests that tell of a page's end, one an incident that it was about."""
-    return [_request(intent, end, item, len(items)) for item in items]
+def requests_of(intent: Intent, end: End, items: Sequence[Item], received_us: int) -> list[Request]:
+    """The requests that tell of a page's end, one an incident that it was about. `received_us`: they are made now."""
+    return [_request(intent, end, item, len(items), received_us) for item in items]
 
 
-def _request(intent: Intent, end: End, item: Item, size: int) -> Request:
+def _request(intent: Intent, end: End, item: Item, size: int, received_us: int) -> Request:
     incident = item.assignment.incident
     said: dict[str, Any] = {
         "event_action": NOTIFY,
@@ -108,7 +109,7 @@ def _request(intent: Intent, end: End, item: Item, size: int) -> Request:
         "is_new": item.is_new,
     }
     body = _ENCODER.encode(said)
-    return Request(_key(intent, end, incident.parent, incident.id, body), end.at_us, intent.id.region, SCHEMA, body)
+    return Request(_key(intent, end, incident.parent, incident.id, body), received_us, intent.id.region, SCHEMA, body)
 
 
 def _key(intent: Intent, end: End, parent: Parent, incident: int, body: bytes) -> RequestKey:

@@ -11,7 +11,6 @@ Nothing here decides anything.
 import asyncio
 import collections
 import logging
-import time
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,7 +30,6 @@ from tocsin.core.effects import (
     LoseDone,
     Mark,
     MarkDone,
-    Now,
     Save,
     SaveDone,
     Say,
@@ -55,6 +53,7 @@ from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Lost, Store
 from tocsin.roles.assigner import Assigner
 from tocsin.roles.claiming import ClaimLost
+from tocsin.roles.clock import now
 from tocsin.roles.known_log import (
     FETCH_BYTES_MAX,
     Lag,
@@ -97,11 +96,6 @@ class Surroundings:
     """Probes the store now."""
     count: Callable[[str], None]
     """A request of this service would be skipped: all owners are told the budget afterwards."""
-
-
-def now() -> Now:
-    """The one place where a creator reads the clocks."""
-    return Now(time.monotonic(), time.time_ns() // 1000)
 
 
 class Owner:

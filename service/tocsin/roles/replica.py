@@ -25,7 +25,8 @@ from tocsin.core.kept import Stage
 from tocsin.core.limits import Limits
 from tocsin.engines.errors import EngineError
 from tocsin.engines.store import Document, Store
-from tocsin.roles.owner import Owner, now
+from tocsin.roles.clock import now
+from tocsin.roles.owner import Owner
 from tocsin.telemetry import Bound, Reading, bound
 
 PACE_S: Final = 0.5
