@@ -1,0 +1,1 @@
+"""Stage two of the notifier: bundles become messages, messages go to providers, each ends in one word."""
