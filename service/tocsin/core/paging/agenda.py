@@ -10,7 +10,7 @@ from itertools import islice
 
 from tocsin.core.paging.channel import Channel
 from tocsin.core.paging.people import Urgency
-from tocsin.core.paging.wheel import NOWHERE, Wheel
+from tocsin.core.paging.wheel import Wheel
 
 
 class Agenda:
@@ -48,8 +48,8 @@ class Agenda:
         """Look at it then, or before if it wakes earlier."""
         if at_us <= now_us:
             self.now(channel)
-        elif channel.slot == NOWHERE or at_us < channel.wake_us:
-            self._timers.put(channel, at_us, now_us)
+        else:
+            self._timers.hasten(channel, at_us, now_us)
 
     def at(self, channel: Channel, at_us: int | None, now_us: int, *, waiting: bool = False) -> None:
         """It was looked at: the next time is then, and not before. None: when something changes. `waiting`: or when

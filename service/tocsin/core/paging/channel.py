@@ -18,6 +18,8 @@ what else is open and was told before.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from tocsin.core.paging.concern import Concern
 from tocsin.core.paging.covers import Covers, again_us
 from tocsin.core.paging.feedback import COVERS_MAX
@@ -28,22 +30,17 @@ Ways = tuple[tuple[str, int], ...]
 """The rules that lead to a channel: (id, delay in microseconds)."""
 
 
-class Channel:
+class Channel(msgspec.Struct, eq=False, gc=False):
     """One user's one method at one urgency. `covers` is None until its first intent. `refused_us`: when the log last
     refused an intent of ours, or 0.
     """
 
-    __slots__ = ("covers", "method", "refused_us", "slot", "urgency", "user", "wake_us")
-
-    def __init__(self, user: str, method: str, urgency: str) -> None:
-        """With nothing sent yet."""
-        self.user = user
-        self.method = method
-        self.urgency = urgency
-        self.covers: Covers | None = None
-        self.refused_us = 0
-        self.wake_us = 0
-        self.slot = NOWHERE
+    user: str
+    method: str
+    urgency: str
+    slot: int = NOWHERE
+    covers: Covers | None = None
+    refused_us: int = 0
 
     def covering(self) -> Covers:
         """Its intents, to add to."""

@@ -199,7 +199,7 @@ class Flights:
         channel = self._roster.channel(flight.intent.channel)
         if flight.end is None or user is None or channel is None or channel.covers is None:
             return
-        items = [Item(concern.assignment, is_new=True) for concern in user.covered(channel, flight.intent)]
+        items = [Item(concern.assignment(user.id), is_new=True) for concern in user.covered(channel, flight.intent)]
         yield SayEnd(flight.end, items, flight.intent)
         if not flight.is_delivered:
             tries_max = self._limits.tries_max

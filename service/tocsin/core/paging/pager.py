@@ -243,7 +243,7 @@ class Pager:
             self._agenda.at(channel, channels.ends_us(channel), now_us)
             return None
         rules = ways(person, channel)
-        moment = channels.moment(channel, user.concerns.values(), rules, self._limits, now_us)
+        moment = channels.moment(channel, user.concerns, rules, self._limits, now_us)
         if moment is None:
             self._agenda.at(channel, channels.ends_us(channel), now_us)
             return None
@@ -255,7 +255,7 @@ class Pager:
             self._agenda.at(channel, at_us, now_us, waiting=place > 0)
             return None
         self._late_us = max(self._late_us, now_us - at_us)
-        found = channels.bundle(channel, user.concerns.values(), rules, self._limits, now_us)
+        found = channels.bundle(channel, user.concerns, rules, self._limits, now_us)
         covers = b"".join(one.pair for one in found)
         id = IntentId(self._region, self._epoch, self._flights.next)
         key = ChannelKey(channel.user, channel.method, channel.urgency)
@@ -294,11 +294,11 @@ class Pager:
         if not new:
             return None
         named = set(new)
-        told = channels.told_before(channel, user.concerns.values(), ways(person, channel))
+        told = channels.told_before(channel, user.concerns, ways(person, channel))
         old = [concern for concern in told if concern not in named]
         items = [
-            *(Item(concern.assignment, is_new=True) for concern in sorted(new, key=lambda one: one.at_us)),
-            *(Item(concern.assignment, is_new=False) for concern in sorted(old, key=lambda one: one.at_us)),
+            *(Item(concern.assignment(user.id), is_new=True) for concern in sorted(new, key=lambda one: one.at_us)),
+            *(Item(concern.assignment(user.id), is_new=False) for concern in sorted(old, key=lambda one: one.at_us)),
         ]
         others = tuple(other for other in person.methods if other.is_usable and other.id != method.id)
         return Bundle(intent, person, method, others, tuple(items))

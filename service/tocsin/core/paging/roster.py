@@ -52,8 +52,9 @@ class Roster:
         user = decode_user(row)
         if user is not None:
             self.users[row.user] = user
-            self._arm(user, user.concerns.values(), now_us)
-            self.plan_sweep(user, now_us)
+            self._arm(user, user.concerns, now_us)
+            if user.has_past:
+                self.plan_sweep(user, now_us)
         return user
 
     def assigned(self, assignments: Sequence[Assignment], now_us: int) -> Iterator[Alarm]:
@@ -73,7 +74,7 @@ class Roster:
             self._arm(user, opened, now_us)
             if len(opened) < len(theirs):
                 user.tidy()
-            self.plan_sweep(user, now_us)
+                self.plan_sweep(user, now_us)
             if not user.has_room(0):
                 yield _full(user)
 
@@ -93,7 +94,7 @@ class Roster:
         if not user.become(person):
             return
         self._keeping.changed(id)
-        self._arm(user, user.concerns.values(), now_us)
+        self._arm(user, user.concerns, now_us)
         for channel in user.channels:
             self._agenda.now(channel)
 

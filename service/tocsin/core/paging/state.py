@@ -53,8 +53,8 @@ _DECODER: Final = msgspec.msgpack.Decoder(_KeptUser)
 def encode_user(user: User) -> bytes:
     """A user as they are kept; empty when nothing is to be known of them."""
     concerns = [
-        _KeptConcern(name, one.version, one.at_us, one.urgency, one.is_open, one.packed, one.from_us)
-        for name, one in user.concerns.items()
+        _KeptConcern(one.name, one.version, one.at_us, one.urgency, one.is_open, one.packed, one.from_us)
+        for one in user.concerns
     ]
     flights = [
         _KeptFlight(flight.intent, flight.deadline_us, flight.end, flight.lapsed_us, flight.said)
@@ -86,9 +86,7 @@ def decode_user(row: UserRow) -> User | None:
     user.packed = kept.packed
     for one in kept.concerns:
         urgency = user.urgency(one.urgency)
-        user.concerns[one.name] = Concern(
-            one.version, one.at_us, urgency, one.packed, is_open=one.is_open, from_us=one.from_us
-        )
+        user.add(Concern(one.name, one.version, one.at_us, urgency, one.is_open, one.packed, one.from_us))
     for its in kept.flights:
         flight = Flight(its.intent, its.deadline_us, own=False)
         flight.end, flight.lapsed_us, flight.said = its.end, its.lapsed_us, its.said

@@ -1,7 +1,7 @@
 """A user: what is theirs to be told, by which channels. Each is an island; none knows of another.
 
-The person stands here as bytes and is decoded when rules are looked at: a million people decoded would be most of what
-the notifier holds. Rules and methods above the bounds are left out before, so that no user costs more than the bounds.
+The person stands here packed and is unpacked when rules are looked at: a million people as objects would be most of
+what the notifier holds. Rules and methods above the bounds are left out before, so that no user costs more than they.
 """
 
 from collections.abc import Iterator
@@ -14,45 +14,39 @@ from tocsin.core.paging.channel import Channel, Ways
 from tocsin.core.paging.concern import Concern, concern_name
 from tocsin.core.paging.feedback import Intent
 from tocsin.core.paging.limits import us
-from tocsin.core.paging.people import DELAY_S_MAX, METHODS_MAX, RULES_MAX, Person, Urgency
+from tocsin.core.paging.people import DELAY_S_MAX, METHODS_MAX, RULES_MAX, Method, Person, Rule, Urgency
 from tocsin.core.paging.wheel import NOWHERE
 
 CHANNELS_MAX: Final = 200
 """Channels of one user that intents of other regions may name; what is above is made up."""
 CONCERNS_MAX: Final = 50_000
-"""Incidents of one user, ended ones included; the longest ended are forgotten first."""
+"""Incidents of one user, ended ones included; when there are more, those that ended are forgotten."""
+FEW: Final = 16
+"""So many incidents are looked through one by one; with one of them, a dict would be a quarter of what a user costs."""
 
-_PEOPLE: Final = msgspec.msgpack.Decoder(Person)
+_ENCODER: Final = msgspec.msgpack.Encoder()
 _URGENCIES: Final[dict[str, str]] = {urgency.value: urgency.value for urgency in Urgency}
 
 
-class User:
-    """One user of the partition."""
+class User(msgspec.Struct, eq=False, gc=False):
+    """One user of the partition. `packed`: the person, empty when the directory has none."""
 
-    __slots__ = ("channels", "concerns", "id", "packed", "slot", "wake_us")
-
-    def __init__(self, id: str) -> None:
-        """Of whom nothing is known yet."""
-        self.id = id
-        self.packed = b""
-        self.concerns: dict[bytes, Concern] = {}
-        self.channels: list[Channel] = []
-        self.wake_us = 0
-        self.slot = NOWHERE
+    id: str
+    packed: bytes = b""
+    concerns: list[Concern] = msgspec.field(default_factory=list)
+    channels: tuple[Channel, ...] = ()
+    slot: int = NOWHERE
+    by_name: dict[bytes, Concern] | None = None
 
     @property
     def person(self) -> Person | None:
         """The person, as the directory has it; None when it has none."""
-        return _PEOPLE.decode(self.packed) if self.packed else None
+        return _unpacked(self.id, self.packed) if self.packed else None
 
     def become(self, person: Person | None) -> bool:
         """The directory has them so now; False: as before."""
         before = self.packed
-        if person is None:
-            self.packed = b""
-        else:
-            methods, rules = person.methods[:METHODS_MAX], person.rules[:RULES_MAX]
-            self.packed = msgspec.msgpack.encode(msgspec.structs.replace(person, methods=methods, rules=rules))
+        self.packed = b"" if person is None else _packed(person)
         return self.packed != before
 
     @staticmethod
@@ -68,8 +62,27 @@ class User:
         if len(self.channels) >= CHANNELS_MAX:
             return None
         channel = Channel(self.id, method, self.urgency(urgency))
-        self.channels.append(channel)
+        self.channels = (*self.channels, channel)
         return channel
+
+    # Incidents ---------------------------------------------------------------------------------------------------
+
+    def add(self, concern: Concern) -> None:
+        """An incident that was not known, by its name."""
+        if self.concerns:
+            self.concerns.append(concern)
+        else:
+            self.concerns = [concern]  # without the spare room of a list that has grown
+        if self.by_name is not None:
+            self.by_name[concern.name] = concern
+        elif len(self.concerns) > FEW:
+            self.by_name = {one.name: one for one in self.concerns}
+
+    def find(self, name: bytes) -> Concern | None:
+        """The incident of a name."""
+        if self.by_name is not None:
+            return self.by_name.get(name)
+        return next((concern for concern in self.concerns if concern.name == name), None)
 
     def has_room(self, more: int) -> bool:
         """Whether so many incidents more are within the bound."""
@@ -86,68 +99,93 @@ class User:
         if not assignment.is_open:
             self._close(name, assignment.version, now_us)
             return None
-        known = self.concerns.get(name)
-        if known is not None and known.version >= assignment.version:
+        concern = self.find(name)
+        if concern is None:
+            if not self.has_room(0):
+                return None
+            concern = Concern(name)
+            self.add(concern)
+        elif concern.version >= assignment.version:
             return None
-        if known is None and not self.has_room(0):
-            return None
-        if known is not None and known.is_open:
-            from_us = known.from_us
-        concern = Concern.opened(assignment, self.urgency(assignment.urgency), from_us)
-        self.concerns[name] = concern
+        elif concern.is_open:
+            from_us = concern.from_us
+        concern.open(assignment, self.urgency(assignment.urgency), from_us)
         return concern
 
     def _close(self, name: bytes, version: int, now_us: int) -> None:
-        known = self.concerns.get(name)
+        known = self.find(name)
         if known is None:
-            self.concerns[name] = Concern(version, now_us, "", b"", is_open=False)
+            self.add(Concern(name, version, now_us))
         elif known.version < version:
-            was_open = known.is_open
-            known.close(version, now_us if was_open else known.at_us)
-
-    def tidy(self) -> None:
-        """Let go of the incidents that ended, unless a page of ours may still have to be told of in their logs."""
-        if any(channel.covers is not None and channel.covers.unsaid() for channel in self.channels):
-            return
-        for concern in self.concerns.values():
-            if not concern.is_open:
-                concern.let_go()
+            known.close(version, now_us if known.is_open else known.at_us)
 
     def covered(self, channel: Channel, intent: Intent) -> Iterator[Concern]:
         """The incidents that an intent is about, open or not, as far as they are not let go."""
         pairs = set(intent.pairs)
         person = self.person
         rules = ways(person, channel) if person is not None else ()
-        for concern in self.concerns.values():
+        for concern in self.concerns:
             if concern.packed and concern.urgency == channel.urgency:
                 for rule, _ in rules:
                     concern.pair(rule)
                 if concern.names is not None and not pairs.isdisjoint(concern.names.values()):
                     yield concern
 
+    # Forgetting --------------------------------------------------------------------------------------------------
+
+    def tidy(self) -> None:
+        """Let go of the incidents that ended, unless a page of ours may still have to be told of in their logs."""
+        if any(channel.covers is not None and channel.covers.unsaid() for channel in self.channels):
+            return
+        for concern in self.concerns:
+            if not concern.is_open:
+                concern.let_go()
+
     @property
     def has_past(self) -> bool:
         """Whether something of them is to be forgotten in time."""
-        return bool(self.channels) or any(not concern.is_open for concern in self.concerns.values())
+        return any(channel.covers is not None for channel in self.channels) or not all(
+            concern.is_open for concern in self.concerns
+        )
 
     def forget(self, before_us: int) -> None:
-        """Let go of what ended before then: incidents, and intents that no open incident needs."""
-        for name in [n for n, concern in self.concerns.items() if not concern.is_open and concern.at_us < before_us]:
-            del self.concerns[name]
-        ended = [name for name, concern in self.concerns.items() if not concern.is_open]
-        for name in ended if not self.has_room(0) else ():
-            del self.concerns[name]
+        """Let go of what ended before then: incidents, and intents that no open incident needs. When there is no room
+        for more, of all that ended.
+        """
+        full = not self.has_room(0)
+        self.concerns = [one for one in self.concerns if one.is_open or (one.at_us >= before_us and not full)]
+        self.by_name = {one.name: one for one in self.concerns} if len(self.concerns) > FEW else None
         person = self.person
         needed = {
             concern.pair(rule.id)
-            for concern in self.concerns.values()
+            for concern in self.concerns
             if concern.is_open and person is not None
             for rule, _ in person.reached_by(concern.urgency)
         }
         for channel in self.channels:
             if channel.covers is not None:
                 channel.covers.forget(before_us, needed)
-        self.channels = [one for one in self.channels if one.slot != NOWHERE or (one.covers and one.covers.flights)]
+                if not channel.covers.flights:
+                    channel.covers = None
+        self.channels = tuple(one for one in self.channels if one.slot != NOWHERE or one.covers is not None)
+
+
+def _packed(person: Person) -> bytes:
+    """A person within the bounds, without the names of the fields."""
+    astuple = msgspec.structs.astuple
+    methods = [astuple(method) for method in person.methods[:METHODS_MAX]]
+    rules = [astuple(rule) for rule in person.rules[:RULES_MAX]]
+    return _ENCODER.encode((person.name, person.email, methods, rules))
+
+
+_PACKED: Final = msgspec.msgpack.Decoder(
+    tuple[str, str, list[tuple[str, str, str, bool, bool]], list[tuple[str, str, float, str]]]
+)
+
+
+def _unpacked(id: str, packed: bytes) -> Person:
+    name, email, methods, rules = _PACKED.decode(packed)
+    return Person(id, name, email, tuple(Method(*method) for method in methods), tuple(Rule(*rule) for rule in rules))
 
 
 def ways(person: Person, channel: Channel) -> Ways:

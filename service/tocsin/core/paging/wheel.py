@@ -7,8 +7,9 @@ there are few of them. Most pages of a rule that waits are cancelled by an ackno
 nothing: an item says itself in which slot it now waits, and an entry found in any other is stale and skipped. After
 Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987); buckets in a heap as in Kafka's purgatory.
 
-A moment that is far off goes into a coarse bucket before it and from there into a fine one, so that a million rules
-spread over a day are some ten thousand buckets. Nothing wakes early, and nothing more than a tick late.
+A moment that is far off goes into a coarse bucket before it, so that a million rules spread over a day are some
+seventy thousand buckets. What wakes from it wakes early: whoever it is looks again and waits anew. A moment that is
+near wakes nothing early, and nothing more than a tick late.
 """
 
 from heapq import heappop, heappush
@@ -17,15 +18,14 @@ from typing import Final, Generic, Protocol, TypeVar
 TICK_US: Final = 20_000
 """The width of a bucket: a twelfth of the 250 ms in which a page is to be handed over."""
 FAR_TICKS: Final = 1_024
-"""What is farther off than this (20 s) goes into a coarse bucket first."""
+"""What is farther off than this (20 s) goes into a coarse bucket."""
 COARSE_TICKS: Final = 64
 NOWHERE: Final = -1
 
 
 class Timed(Protocol):
-    """What can wait: when it wakes (Unix microseconds) and in which slot it waits, `NOWHERE` if in none."""
+    """What can wait, and in which slot it waits: `NOWHERE` if in none."""
 
-    wake_us: int
     slot: int
 
 
@@ -47,12 +47,17 @@ class Wheel(Generic[T]):
         """How many wait."""
         return self._waiting
 
-    def put(self, item: T, wake_us: int, now_us: int) -> None:
-        """Let it wake then, and not at the moment it waited for before."""
-        item.wake_us = wake_us
-        slot = -(-wake_us // TICK_US)
-        if slot - now_us // TICK_US > FAR_TICKS:
-            slot -= slot % COARSE_TICKS
+    def put(self, item: T, at_us: int, now_us: int) -> None:
+        """Let it wake then (Unix microseconds), and not at the moment it waited for before."""
+        self._put(item, _slot(at_us, now_us))
+
+    def hasten(self, item: T, at_us: int, now_us: int) -> None:
+        """Let it wake then, unless it wakes before."""
+        slot = _slot(at_us, now_us)
+        if item.slot == NOWHERE or slot < item.slot:
+            self._put(item, slot)
+
+    def _put(self, item: T, slot: int) -> None:
         if slot == item.slot:
             return
         self._waiting += item.slot == NOWHERE
@@ -79,11 +84,13 @@ class Wheel(Generic[T]):
         while self._numbers and self._numbers[0] * TICK_US <= now_us:
             slot = heappop(self._numbers)
             for item in self._buckets.pop(slot):
-                if item.slot != slot:
-                    continue
-                self.remove(item)
-                if item.wake_us <= now_us:
+                if item.slot == slot:
+                    self.remove(item)
                     awake.append(item)
-                else:
-                    self.put(item, item.wake_us, now_us)
         return awake
+
+
+def _slot(at_us: int, now_us: int) -> int:
+    """The bucket of a moment: never one before now, so that what wakes waits for no bucket that is gone."""
+    slot = max(-(-at_us // TICK_US), 0)
+    return slot - slot % COARSE_TICKS if slot - now_us // TICK_US > FAR_TICKS else slot
