@@ -10,7 +10,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs client-deps server-deps test test-fast test-faults-long test-history test-api mutate sim explore demo bench bench-quick clean
+.PHONY: help .venv lint format docs client-deps server-deps test test-fast test-faults-long test-history test-api test-infra mutate sim explore demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,9 @@ mutate: $(READY) ## change the core, one thing at a time: does a test notice? (O
 
 test-api: $(READY) $(SCHEMATHESIS) ## generated requests against the querier (REQUESTS=10000)
 	$(BIN)/python tests/api/fuzz.py $(if $(REQUESTS),--requests '$(REQUESTS)')
+
+test-infra: $(READY) ## Terraform, image and units (TOCSIN_TF_PLUGINS=folder of providers; else the registry's)
+	INFRA=1 $(BIN)/pytest tests/infra
 
 # Apart from .venv: what it pins is not our business. Ready is the marker, as above.
 $(SCHEMATHESIS): tests/api/constraints.txt

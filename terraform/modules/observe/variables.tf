@@ -1,0 +1,57 @@
+variable "cluster" {
+  description = "The ECS cluster's name."
+  type        = string
+}
+
+variable "doors" {
+  description = "Door (`intake`, `query`) to what metrics call it: `load_balancer`, `target_group`."
+  type        = map(object({ load_balancer = string, target_group = string, target_group_arn = string }))
+}
+
+variable "drill" {
+  description = "Whether this is a drill environment: faults by AWS FIS are possible there and nowhere else."
+  type        = bool
+  default     = false
+}
+
+variable "instance_ids" {
+  description = "The store's machines, by stack, zone and number."
+  type        = map(string)
+  default     = {}
+}
+
+variable "key_arn" {
+  description = "The KMS key of data at rest."
+  type        = string
+}
+
+variable "log_name" {
+  description = "The log's cluster, as metrics have it."
+  type        = string
+}
+
+variable "name" {
+  description = "The region's name; begins the name of everything."
+  type        = string
+}
+
+variable "replicators" {
+  description = "Peer to the replicator that reads it."
+  type        = map(string)
+  default     = {}
+}
+
+variable "requests_topics" {
+  description = "This region's requests and the mirrored ones, by their names here."
+  type        = list(string)
+}
+
+variable "runbooks_url" {
+  description = "Where runbooks are read: an alarm links to `URL/ALARM.md`."
+  type        = string
+}
+
+variable "services" {
+  description = "ECS service to its role and stack."
+  type        = map(object({ role = string, stack = string }))
+}
