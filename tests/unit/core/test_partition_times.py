@@ -110,6 +110,20 @@ def test_nothing_is_fetched_for_a_store_that_answers_nothing() -> None:
     assert alone.machine.fetches() == []
 
 
+def test_all_sets_that_wait_for_a_silent_store_are_written_when_it_answers() -> None:
+    alone = Alone.running()
+    alone.unanswered = {Write}
+    alone.take(GOOD[0], GOOD[1])
+    alone.take(GOOD[2], GOOD[3])
+    alone.answers = False
+    alone.quiet(Wrote(1, {0: OUTAGE, 1: OUTAGE}, answers=False))
+    alone.quiet(Wrote(2, {0: OUTAGE, 1: OUTAGE}, answers=False))
+    alone.answers, alone.unanswered = True, set()
+    writes = every(alone.quiet(StoreAnswers(answers=True)), Write)
+    assert [write.requests for write in writes] == [[GOOD[1]], GOOD[2:4], [GOOD[0]]]
+    assert alone.machine.sources.runs("requests").low == 4
+
+
 def test_each_outage_says_its_own_head() -> None:
     alone = Alone.running()
     assert [word.key for word in words(silenced(alone, 0))] == [GOOD[0].key]

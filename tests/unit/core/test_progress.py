@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin.core.progress import Anchor, Coordinates, ProgressRow, Runs, SourceProgress, merge_rows
+from tocsin.core.progress import FORMAT, Anchor, Coordinates, ProgressRow, Runs, SourceProgress, merge_rows
 
 TOP = 60
 SPANS = st.lists(st.tuples(st.integers(0, TOP), st.integers(0, TOP)), max_size=12)
@@ -116,20 +116,23 @@ def test_bytes_that_were_cut_off_do_not_advance_anything(runs: Runs, data: st.Da
     assert done(less) <= done(runs)
 
 
+DAMAGED = "progress is damaged: expected a watermark, then pairs of positive lengths"
+
+
 @pytest.mark.parametrize(
     ("raw", "complaint"),
     [
-        (b"", "format none"),
-        (b"\x02\x00", "format 2; this version reads format 1"),
-        (b"\x01", "damaged"),
-        (b"\x01\x05\x01", "damaged"),
-        (b"\x01\x05\x00\x01", "damaged"),
-        (b"\x01\x05\x01\x00", "damaged"),
-        (b"\x01\x85", "ends within a number"),
+        (b"", "progress of format none; this version reads format 1"),
+        (b"\x02\x00", "progress of format 2; this version reads format 1"),
+        (b"\x01", DAMAGED),
+        (b"\x01\x05\x01", DAMAGED),
+        (b"\x01\x05\x00\x01", DAMAGED),
+        (b"\x01\x05\x01\x00", DAMAGED),
+        (b"\x01\x85", "progress is damaged: it ends within a number"),
     ],
 )
 def test_bytes_of_another_format_or_shape_are_refused(raw: bytes, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(ValueError, match=f"^{complaint}$"):
         Runs.decode(raw)
 
 
@@ -202,3 +205,18 @@ def test_runs_are_shown_and_hashed_by_what_they_hold() -> None:
     assert repr(Runs(3, [(5, 9)])) == "Runs(3, [(5, 9)])"
     assert hash(Runs(3, [(5, 9)])) == hash(Runs(3, [(5, 7), (7, 9)]))
     assert len({hash(Runs(low)) for low in range(100)}) > 90
+
+
+def test_accounts_are_equal_only_if_watermark_and_runs_are() -> None:
+    account = Runs(3, [(5, 7)])
+    assert account == Runs(3, [(5, 7)])
+    assert hash(account) == hash(Runs(3, [(5, 7)]))
+    assert account != Runs(2, [(5, 7)])
+    assert account != Runs(3, [(5, 8)])
+    assert Runs(1) != Runs(2)
+    assert account != [(5, 7)]
+
+
+def test_an_account_has_one_spelling_and_small_numbers_take_one_byte() -> None:
+    assert Runs(127).encode() == bytes([FORMAT, 127])
+    assert Runs(128).encode() == bytes([FORMAT, 0x80, 1])
