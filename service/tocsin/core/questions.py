@@ -32,9 +32,6 @@ class Questions:
     def __len__(self) -> int:
         return len(self._open)
 
-    def __contains__(self, key: RequestKey) -> bool:
-        return key in self._open
-
     def __iter__(self) -> Iterator[RequestKey]:
         return iter(self._open)
 

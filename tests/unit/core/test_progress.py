@@ -220,3 +220,10 @@ def test_accounts_are_equal_only_if_watermark_and_runs_are() -> None:
 def test_an_account_has_one_spelling_and_small_numbers_take_one_byte() -> None:
     assert Runs(127).encode() == bytes([FORMAT, 127])
     assert Runs(128).encode() == bytes([FORMAT, 0x80, 1])
+
+
+@pytest.mark.parametrize(
+    ("offset", "first"), [(0, 2), (2, 2), (3, 3), (4, 6), (5, 6), (6, 6), (8, 11), (10, 11), (11, 11)]
+)
+def test_the_first_open_offset_is_the_end_of_the_run_that_one_lies_in(offset: int, first: int) -> None:
+    assert Runs(2, [(4, 6), (8, 11)]).first_open(offset) == first
