@@ -125,7 +125,10 @@ class Case:
             version=kept.version,
             kept_kind=kept.kind,
             settled=decided,
-            counted=decided and kept.kind.is_evidence and last is not None and last.row != INCOMPLETE,
+            counted=kept.stage in (Stage.ASIDE, Stage.QUARANTINED)
+            and kept.kind.is_evidence
+            and last is not None
+            and last.row != INCOMPLETE,
         )
 
     @property

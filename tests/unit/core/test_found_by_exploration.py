@@ -1,6 +1,9 @@
 """Defects that the exploration (tests/exploration) found in the core, each by its trace."""
 
+import msgspec
+
 from tests.unit.core.harness import LIMITS, request
+from tocsin.core.case import Case
 from tocsin.core.effects import (
     Acknowledged,
     BudgetIs,
@@ -22,7 +25,7 @@ from tocsin.core.effects import (
     Wrote,
 )
 from tocsin.core.failures import Failure, Kind
-from tocsin.core.kept import Stage
+from tocsin.core.kept import Decision, Kept, Stage
 from tocsin.core.knowledge import Place
 from tocsin.core.partition import Partition
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
@@ -117,3 +120,15 @@ def test_what_retention_took_is_done_only_when_it_is_recorded_as_lost() -> None:
 
     machine.step(LoseDone("requests", 0, 3), later)
     assert machine.sources.runs("requests").low == 4
+
+
+def test_what_was_dropped_before_the_budget_counted_it_is_counted_when_it_is_redriven_after_a_restart() -> None:
+    """Trace: a refused request is held, then dropped; the process dies; it is redriven and refused again. Its row was
+    taken for one that the budget had admitted, so it was quarantined without being counted.
+    """
+    decided = Decision(0, "DONE", "dropped", "")
+    row = Kept(BAD.key, 0, Stage.DROPPED, encode_request(BAD).encode(), Kind.REJECTED, "", 0, 1, 1, (decided,), 1)
+    assert not Case.of_row(row).counted
+    refused = Decision(0, "QUARANTINE", "all-refused", "")
+    quarantined = msgspec.structs.replace(row, stage=Stage.QUARANTINED, decisions=(refused,))
+    assert Case.of_row(quarantined).counted
