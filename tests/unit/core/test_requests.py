@@ -177,3 +177,31 @@ def test_a_ticks_record_says_nothing_but_its_time_and_region() -> None:
     record = encode_tick(Tick(1_700_000_000_123_456, "a"))
     headers = ((H_TICK, b"1700000000123456"), (H_REGION, b"a"))
     assert record == Record(None, b"", headers, 1_700_000_000_123)
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (Record(None, b"{}"), "undecodable: the record has no key, so no parent"),
+        (with_header(H_DIGEST, None), "undecodable: header tocsin-digest is missing"),
+        (with_header(H_DIGEST, b"short"), "undecodable: header tocsin-digest holds 5 bytes, not 16"),
+        (with_header(H_SCHEMA, b"0"), "undecodable: header tocsin-schema is 0; schema versions start at 1"),
+        (
+            with_header(H_RECEIVED, b"soon"),
+            f"undecodable: header tocsin-received-us is not a number from 0 to {TIME_US_MAX - 1}: b'soon'",
+        ),
+        (with_header(H_REGION, b""), "undecodable: header tocsin-region is not the name of a region: ''"),
+    ],
+)
+def test_what_is_wrong_with_a_record_is_told_in_words_to_act_on(record: Record, reason: str) -> None:
+    content = decode_record(record)
+
+    assert isinstance(content, Unreadable)
+    assert content.reason == reason
+
+
+def test_the_longest_name_of_a_region_is_one() -> None:
+    content = decode_record(with_header(H_REGION, b"a" * REGION_LENGTH_MAX))
+
+    assert isinstance(content, Request)
+    assert content.region == "a" * REGION_LENGTH_MAX
