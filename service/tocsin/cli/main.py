@@ -23,6 +23,7 @@ NOUNS: Final = {
     "send": ("send", "Send an event, or a file of them"),
     "incidents": ("incidents", "Incidents: list, show, acknowledge, resolve, watch"),
     "entries": ("entries", "Log entries: list, show"),
+    "pages": ("pages", "Pages: who was told of what, by which region, and why; and why not"),
     "verify": ("verify", "Compare the regions, row by row"),
     "history": ("history", "Judge the recorded history of a run"),
     "progress": ("progress", "How far each partition is, and what holds it"),

@@ -96,7 +96,8 @@ class UserPartition:
         self._fence = fence
         self._inbox: asyncio.Queue[Fed] = asyncio.Queue()
         self._scribe = PageScribe(around.log, around.region, claim.partition, fence, self._intents_said)
-        topics, known = around.region.feedback_topics.values(), fence.positions.topics
+        topics = around.region.feedback_topics.values()
+        known = {} if pager.damaged else fence.positions.topics  # who starts from nothing is read of anew
         self._feeds = [
             Feed(around.log, topic, claim.partition, known.get(topic), take)
             for topic, take in (
