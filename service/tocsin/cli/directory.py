@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -30,13 +29,6 @@ _SIGNS: Final = {"added": "+", "changed": "~", "removed": "-"}
 Region = Annotated[
     str | None, typer.Option("--region", metavar="NAME", help="This region; else the first that answers.")
 ]
-
-
-class KindName(StrEnum):
-    """What can be asked for."""
-
-    SERVICE = "service"
-    USER = "user"
 
 
 @app.callback()
@@ -117,7 +109,7 @@ def _warn(wrong: list[str]) -> None:
 
 @app.command("ls")
 def list_all(
-    kind: Annotated[KindName | None, typer.Option(help="Only these; left out, both.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Only these; left out, both.")] = None,
     region: Region = None,
     regions_dir: output.RegionsDir = None,
     as_json: output.AsJson = False,
@@ -126,7 +118,7 @@ def list_all(
     asyncio.run(_list(Settings.load(regions_dir=regions_dir), kind, region, as_json=as_json))
 
 
-async def _list(settings: Settings, kind: KindName | None, region: str | None, *, as_json: bool) -> None:
+async def _list(settings: Settings, kind: Kind | None, region: str | None, *, as_json: bool) -> None:
     async with opened(settings, settings.topology(), region) as place:
         _tell(place)
         _warn(faults(place.directory.services(), place.directory.user))

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from tocsin.core.directory import Service, hash_key
+from tocsin.core.directory import Body, Name, Service, hash_key
 from tocsin.core.paging.people import Person
 from tocsin.engines.directory_file import Content, parse_directory
+from tocsin.engines.errors import Refused
 from tocsin.engines.watched import Watched
 
 
@@ -36,6 +37,13 @@ class Directory(Protocol):
 
     def user_of(self, email: str) -> Person | None:
         """The user of this address, whatever the case of its letters."""
+
+    async def put(self, bodies: Iterable[Body], gone: Iterable[Name] = ()) -> None:
+        """Makes services and users be so from now on, over what is known here, and removes those of these names.
+
+        Returns once this region's log has it; the others hear of it by their mirrors. Raises `Refused` where the
+        directory cannot be changed, and every other `EngineError` when it may be changed or not.
+        """
 
     @property
     def problems(self) -> list[str]:
@@ -122,6 +130,11 @@ class FileDirectory:
     def user_of(self, email: str) -> Person | None:
         """The user of this address."""
         return self._now().user_of(email)
+
+    async def put(self, bodies: Iterable[Body], gone: Iterable[Name] = ()) -> None:
+        """Never: a file is changed by whoever edits it."""
+        del bodies, gone
+        raise Refused(f"this directory is the file {self._watched.path} alone: change that")
 
     @property
     def problems(self) -> list[str]:

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from tocsin.config import ConfigError, Problem, nearest, parse_yaml
-from tocsin.core.directory import Ack, PeerUnreachable, RoutingKey, Service, ServiceUrgency, hash_key
+from tocsin.core.directory import Ack, Body, PeerUnreachable, RoutingKey, Service, ServiceUrgency, hash_key
 from tocsin.core.events import ROUTING_KEY_LENGTH
 from tocsin.core.paging.people import DELAY_S_MAX, METHODS_MAX, RULES_MAX, Method, MethodKind, Person, Rule, Urgency
 from tocsin.core.rates import EVENTS_PER_MIN_MAX
@@ -41,6 +41,11 @@ class Content(NamedTuple):
 
     services: tuple[Service, ...] = ()
     users: tuple[Person, ...] = ()
+
+    @property
+    def bodies(self) -> tuple[Body, ...]:
+        """All of it."""
+        return (*self.services, *self.users)
 
 
 class _Form(BaseModel):

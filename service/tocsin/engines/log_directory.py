@@ -39,7 +39,6 @@ from tocsin.topology import DIRECTORY, Region
 
 ALARMS_MAX: Final = 100
 """Faults that are told of at one time."""
-_POLL_S: Final = 0.02
 _log = logging.getLogger(__name__)
 
 
@@ -95,8 +94,7 @@ class LogDirectory:
     def records(self) -> dict[Name, DirectoryRecord]:
         """What counts of each name, delete marks too."""
         content = self._file.content
-        bodies: list[Body] = [*content.services, *content.users]
-        of_the_file = [of_file(body) for body in bodies if name_of(body).kind in self._kinds]
+        of_the_file = [of_file(body) for body in content.bodies if name_of(body).kind in self._kinds]
         return {record.name: record for record in of_the_file} | self._read.by_name
 
     def service_of(self, routing_key: str) -> Service | None:
@@ -158,22 +156,19 @@ class LogDirectory:
             await self._log.append(DIRECTORY, partition, found)
         self._topic.look_soon()
 
+    async def put(self, bodies: Iterable[Body], gone: Iterable[Name] = ()) -> None:
+        """See `Directory.put`."""
+        records = self.changes(bodies, gone)
+        await self.append(records)
+        for record in records:
+            self._take(record)  # the log has it, so it will be read here: whoever asks next need not wait for that
+
     def has(self, records: Iterable[DirectoryRecord]) -> bool:
         """Whether these, or what counts over them, were read here."""
         return all(
             (known := self._read.by_name.get(record.name)) is not None and known.order >= record.order
             for record in records
         )
-
-    async def read_back(self, records: Collection[DirectoryRecord], within_s: float) -> bool:
-        """Whether these come to be read here within this time, by whoever runs it."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not self.has(records):  # noqa: ASYNC110 - what is read sets no event for one of many
-                    await asyncio.sleep(_POLL_S)
-        except TimeoutError:
-            return False
-        return True
 
     def _tell_faults(self) -> None:
         """Tells, once each, of responders who cannot be reached and of keys that two services claim."""

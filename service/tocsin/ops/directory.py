@@ -74,7 +74,7 @@ async def opened(settings: Settings, topology: Topology, only: str | None) -> As
 
 def plan(known: Records, content: Content, where: str, *, prune: bool) -> list[Change]:
     """What applying this content changes; raises ConfigError, naming the fields, when it does not fit together."""
-    wanted: dict[Name, Body] = {name_of(body): body for body in (*content.services, *content.users)}
+    wanted: dict[Name, Body] = {name_of(body): body for body in content.bodies}
     before = {name: record.body for name, record in known.items() if record.body is not None}
     after = wanted if prune else before | wanted
     if problems := [Problem(where, field, what) for field, what in _misfits(content, after)]:
@@ -97,7 +97,7 @@ def remaining_faults(known: Records, changes: Iterable[Change]) -> list[str]:
 def _misfits(content: Content, after: Mapping[Name, Body]) -> Iterator[tuple[str, str]]:
     """The fields of the file, and what is wrong, that only show beside what is known already."""
     users = {body.id: body for body in after.values() if isinstance(body, Person)}
-    named = {name_of(body) for body in (*content.services, *content.users)}
+    named = {name_of(body) for body in content.bodies}
     others = [body for name, body in after.items() if name not in named]
     owners = {key.hash: one.id for one in others if isinstance(one, Service) for key in one.keys}
     addresses = {one.email.lower(): one.id for one in others if isinstance(one, Person)}

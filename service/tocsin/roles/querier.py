@@ -24,11 +24,12 @@ from tocsin.engines.tokens import TokenFile
 from tocsin.roles.freshness import FreshnessReader
 from tocsin.roles.minting import Mint
 from tocsin.roles.openapi import PATH, describe
-from tocsin.roles.rest import catalogue, errors, incidents, log_entries, models
+from tocsin.roles.rest import catalogue, directory_models, errors, incidents, log_entries, models, people
 from tocsin.roles.rest.changes import Changes
 from tocsin.roles.rest.desk import Desk
 from tocsin.roles.rest.errors import RestError, error_body
 from tocsin.roles.rest.gate import REQUESTS_PER_MIN_MAX, Gate, RateHeaders
+from tocsin.roles.rest.register import Register
 from tocsin.roles.web import answer, make_app
 from tocsin.telemetry import Counter, Meters
 
@@ -75,13 +76,16 @@ class Querier:
         app.add_middleware(RateHeaders)
         app.add_exception_handler(RestError, _rest_error)
         app.add_exception_handler(RequestValidationError, _invalid_input)
-        for routes in (incidents.routes, log_entries.routes, catalogue.routes):
+        register = Register(self._desk, self._parts.mint.random_bytes)
+        for routes in (incidents.routes, log_entries.routes):
             app.include_router(routes(self._desk))
+        for routes_of_directory in (catalogue.routes, people.routes):
+            app.include_router(routes_of_directory(self._desk, register))
         app.include_router(Changes(self._desk, self._parts.mint).routes())
 
         @app.get(PATH, include_in_schema=False)
         async def openapi() -> Response:
-            return answer(200, describe(app, ABOUT, models.ErrorBody, taken=models.TAKEN))
+            return answer(200, describe(app, ABOUT, models.ErrorBody, taken=(*models.TAKEN, *directory_models.TAKEN)))
 
         return app
 

@@ -21,8 +21,9 @@ from tocsin.core.paging.assignments import user_partition
 from tocsin.core.paging.effects import PersonIs
 from tocsin.core.paging.people import Method, Person, Rule
 from tocsin.core.requests import Record
+from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
-from tocsin.engines.errors import Misconfigured, Unavailable
+from tocsin.engines.errors import Misconfigured, Refused, Unavailable
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch
 from tocsin.engines.faults import Rule as FaultRule
 from tocsin.engines.faulty import FaultyLog
@@ -209,13 +210,30 @@ async def test_an_intake_holds_no_users(log: EmbeddedLog, file: Path) -> None:
     assert directory.service("payments") == PAYMENTS
 
 
-async def test_whoever_runs_it_reads_a_change_back_at_once(directory: LogDirectory) -> None:
+async def read_back(directory: LogDirectory, records: list[DirectoryRecord]) -> None:
+    async with asyncio.timeout(10):
+        while not directory.has(records):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_whoever_runs_it_reads_a_change_back_and_who_puts_it_has_it_at_once(
+    log: EmbeddedLog, file: Path, directory: LogDirectory
+) -> None:
+    other = LogDirectory(log, REGION, file)
     async with running(directory):
-        records = directory.changes([ANN])
-        await directory.append(records)
-        assert await directory.read_back(records, 10)
-    unsaid = directory.changes([PAYMENTS])
-    assert not await directory.read_back(unsaid, 0.1)
+        records = other.changes([PAYMENTS])
+        await other.append(records)
+        assert not other.has(records)
+        await read_back(directory, records)
+    await directory.put([ANN], [Name(Kind.SERVICE, "payments")])
+
+    assert directory.users() == [ANN]
+    assert directory.service("payments") is None
+
+
+async def test_a_file_alone_cannot_be_changed_from_here(file: Path) -> None:
+    with pytest.raises(Refused, match="change that"):
+        await FileDirectory(file).put([ANN])
 
 
 async def test_a_responder_whom_nothing_reaches_is_told_once(
@@ -224,13 +242,13 @@ async def test_a_responder_whom_nothing_reaches_is_told_once(
     async with running(directory):
         records = directory.changes([PAYMENTS])
         await directory.append(records)
-        assert await directory.read_back(records, 10)
+        await read_back(directory, records)
         async with asyncio.timeout(10):
             while not caplog.records:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         more = directory.changes([Service("other", "Other")])
         await directory.append(more)
-        assert await directory.read_back(more, 10)
+        await read_back(directory, more)
         await asyncio.sleep(0.1)
     told = [record for record in caplog.records if getattr(record, "action", "") == "responder_unreachable"]
     assert [record.message for record in told] == ["responder ann of service payments has no contact method"]

@@ -14,11 +14,12 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from tests.unit.roles.conftest import KEYS, NOW_S, Door, trigger
-from tests.unit.roles.rest.conftest import ACKNOWLEDGE, RESOLVE, TRIGGER, Desk, desk
+from tests.unit.roles.rest.conftest import ACKNOWLEDGE, ANN, RESOLVE, TRIGGER, Desk, desk
 from tocsin.core.dialects.alertmanager import parse_alertmanager_event
 from tocsin.core.dialects.events_v1 import parse_v1_event
 from tocsin.core.events import InvalidEvent, parse_change_event, parse_event
 from tocsin.core.ids import format_id
+from tocsin.core.paging.people import Method, Person, Rule
 from tocsin.roles.doors import DOORS
 from tocsin.roles.rest.changes import CHANGES_MAX
 from tocsin.roles.rest.desk import PAGE_DEFAULT, PAGE_MAX, REACH_MAX
@@ -65,7 +66,12 @@ async def test_each_route_of_the_querier_is_described_and_no_other(desk: Desk) -
         "/incidents": {"get", "put", "post"}, "/incidents/{id}": {"get", "put"},
         "/incidents/{id}/notes": {"get", "post"}, "/incidents/{id}/log_entries": {"get"},
         "/log_entries": {"get"}, "/log_entries/{id}": {"get"},
-        "/services": {"get"}, "/services/{id}": {"get"}, "/users": {"get"}, "/users/{id}": {"get"},
+        "/services": {"get"}, "/services/{id}": {"get", "put"},
+        "/users": {"get", "post"}, "/users/{id}": {"get", "put", "delete"},
+        "/users/{id}/contact_methods": {"get", "post"},
+        "/users/{id}/contact_methods/{method_id}": {"get", "put", "delete"},
+        "/users/{id}/notification_rules": {"get", "post"},
+        "/users/{id}/notification_rules/{rule_id}": {"get", "put", "delete"},
         "/abilities": {"get"}, "/abilities/{id}": {"get"},
     }  # fmt: skip
 
@@ -74,7 +80,7 @@ async def test_each_route_of_the_querier_is_described_and_no_other(desk: Desk) -
 
 async def test_the_page_on_the_rest_api_names_each_route_and_no_other(desk: Desk) -> None:
     page = (Path(__file__).parents[3] / "docs" / "rest.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(GET|PUT|POST) (/[^`]+)`", page))
+    named = set(re.findall(r"`(GET|PUT|POST|DELETE) (/[^`]+)`", page))
     paths = (await described(desk))["paths"]
 
     assert named == {(method.upper(), path) for path, operations in paths.items() for method in operations}
@@ -105,10 +111,27 @@ def requests() -> Iterator[tuple[str, str, str, Any]]:
     yield "put", f"/incidents/{ID}", "/incidents/{id}", {"incident": {"note": "n"}}
     yield "put", "/incidents", "/incidents", {"incidents": [{"id": ID, "note": "n"}]}
     yield "put", f"/incidents/{ID}", "/incidents/{id}", {"incident": {"status": "resolved"}}
+    yield "post", "/users", "/users", {"user": {"name": "Bob", "email": "bob@example.org"}}
+    yield "put", "/users/ann", "/users/{id}", {"user": {"name": "Anna"}}
+    method, rule = "/users/{id}/contact_methods", "/users/{id}/notification_rules"
+    mail = {"type": "email_contact_method", "address": "ann@example.org"}
+    yield "post", "/users/ann/contact_methods", method, {"contact_method": mail}
+    yield "put", "/users/ann/contact_methods/mail", method + "/{method_id}", {"contact_method": mail}
+    yield "post", "/users/ann/notification_rules", rule, {"notification_rule": {"contact_method": {"id": "mail"}}}
+    for part, pattern in (("contact_methods", method), ("notification_rules", rule)):
+        yield "get", f"/users/ann/{part}", pattern, None
+    yield "get", "/users/ann/contact_methods/mail", method + "/{method_id}", None
+    yield "get", "/users/ann/notification_rules/mail-0s-high", rule + "/{rule_id}", None
+    now = {"start_delay_in_minutes": 5, "contact_method": {"id": "mail"}, "urgency": "low"}
+    yield "put", "/users/ann/notification_rules/mail-0s-high", rule + "/{rule_id}", {"notification_rule": now}
+    yield "put", "/services/demo", "/services/{id}", {"service": {"tocsin": {"responders": ["ann"]}}}
+    yield "get", "/services/demo", "/services/{id}", None
 
 
 async def test_answers_are_what_the_description_says(desk: Desk) -> None:
     await desk.hold(TRIGGER, ACKNOWLEDGE, RESOLVE)
+    mail, rule = Method("mail", "email", ANN), Rule("mail-0s-high", "mail")
+    await desk.directory.put([Person("ann", "Ann", ANN, (mail,), (rule,))])
     description = await described(desk)
     seen = set()
     for method, path, pattern, body in requests():

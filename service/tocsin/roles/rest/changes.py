@@ -313,10 +313,10 @@ async def body_of(request: Request, model: type[M]) -> M:
         raise invalid(*bounded([f"{'.'.join(map(str, flaw['loc']))}: {flaw['msg']}" for flaw in flaws])) from error
 
 
-def taking(model: type[BaseModel]) -> dict[str, Any]:
+def taking(model: type[BaseModel], *, needs_sender: bool = True) -> dict[str, Any]:
     """How a route that reads such a body is described."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
-    sender = {"in": "header", "name": "From", "required": True, "schema": {"type": "string", "format": "email"},
+    sender = {"in": "header", "name": "From", "required": needs_sender, "schema": {"type": "string", "format": "email"},
               "description": "The email address of the person who acts."}  # fmt: skip
     return {"requestBody": {"required": True, "content": content}, "parameters": [sender]}
 

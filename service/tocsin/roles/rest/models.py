@@ -146,28 +146,6 @@ class Note(BaseModel):
     created_at: str
 
 
-class Service(Reference):
-    """A service, of which incidents are."""
-
-    type: Literal["service"]
-    name: str
-    status: Literal["active"]
-    teams: list[Reference]
-    integrations: list[Reference]
-
-
-class User(Reference):
-    """A person."""
-
-    type: Literal["user"]
-    name: str
-    email: str
-    role: str
-    contact_methods: list[Any]
-    notification_rules: list[Any]
-    teams: list[Reference]
-
-
 Responses = dict[int | str, dict[str, Any]]
 _PENDING: Final[Responses] = {202: {"model": Pending, "description": "Not here, but it may be on its way."}}
 _ABSENT: Final[Responses] = {404: {"model": ErrorBody, "description": "Not here, nor on its way."}}
@@ -214,11 +192,13 @@ def abilities() -> Responses:
 # What is taken -------------------------------------------------------------------------------------------------------
 
 
-class _Taken(BaseModel):
+class Taken(BaseModel):
+    """What bodies have in common."""
+
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
 
 
-class Change(_Taken):
+class Change(Taken):
     """What is to become of an incident."""
 
     status: Annotated[str, WithJsonSchema({"type": "string", "enum": ["acknowledged", "resolved"]})] | None = None
@@ -235,31 +215,31 @@ class NamedChange(Change):
     id: Text
 
 
-class OneChange(_Taken):
+class OneChange(Taken):
     """The body of a change of one incident."""
 
     incident: Change
 
 
-class ManyChanges(_Taken):
+class ManyChanges(Taken):
     """The body of a change of many incidents."""
 
     incidents: Annotated[list[NamedChange], Field(min_length=1)]
 
 
-class ServiceReference(_Taken):
+class ServiceReference(Taken):
     """A service, by its id."""
 
     id: Text
 
 
-class IncidentBody(_Taken):
+class IncidentBody(Taken):
     """More about a new incident."""
 
     details: str | None = None
 
 
-class NewIncident(_Taken):
+class NewIncident(Taken):
     """An incident that a person opens."""
 
     type: Literal["incident"] = "incident"
@@ -270,19 +250,19 @@ class NewIncident(_Taken):
     incident_key: Annotated[Text, StringConstraints(max_length=DEDUP_KEY_LENGTH_MAX)] | None = None
 
 
-class OneNewIncident(_Taken):
+class OneNewIncident(Taken):
     """The body that opens an incident."""
 
     incident: NewIncident
 
 
-class NewNote(_Taken):
+class NewNote(Taken):
     """A note, to be written."""
 
     content: NoteText
 
 
-class OneNewNote(_Taken):
+class OneNewNote(Taken):
     """The body that writes a note."""
 
     note: NewNote

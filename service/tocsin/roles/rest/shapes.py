@@ -15,15 +15,23 @@ from typing import Any, Final
 import msgspec
 
 from tocsin.core.acts import ANNOTATE, Agent, act_of
-from tocsin.core.directory import Service
+from tocsin.core.directory import Service, ServiceUrgency, unreachable
 from tocsin.core.entries import Entry
 from tocsin.core.ids import format_id
 from tocsin.core.incidents import Incident, Status
 from tocsin.core.notices import NOTIFY, Notice, notice_of
-from tocsin.core.paging.people import Person
+from tocsin.core.paging.people import Method, Person, Rule
+from tocsin.engines.addresses import shown
 from tocsin.engines.directory import Directory
+from tocsin.roles.rest.directory_models import METHOD_TYPES, RULE_TYPE
 from tocsin.roles.rest.moments import moment
 
+URGENCIES: Final = {
+    ServiceUrgency.HIGH: "high",
+    ServiceUrgency.LOW: "low",
+    ServiceUrgency.BY_SEVERITY: "severity_based",
+}
+"""A service's urgency, and PagerDuty's word for it."""
 NUMBER_SHIFT: Final = 11
 AUTO_RESOLVE_S: Final = None
 """Nothing ends an incident but a resolve."""
@@ -213,7 +221,13 @@ class Shapes:
             "teams": [],
             "integrations": [],
             "addons": [],
-            "tocsin": {"ack": service.ack, "events_per_min_max": service.events_per_min_max},
+            "incident_urgency_rule": {"type": "constant", "urgency": URGENCIES[service.urgency]},
+            "tocsin": {
+                "ack": service.ack,
+                "events_per_min_max": service.events_per_min_max,
+                "responders": list(service.responders),
+                "unreachable": [f"{one.user} {one.why}" for one in unreachable(service, self._directory.user)],
+            },
         }
 
     def user(self, user: Person) -> dict[str, Any]:
@@ -225,9 +239,42 @@ class Shapes:
             "time_zone": "Etc/UTC",
             "role": "user",
             "invitation_sent": False,
-            "contact_methods": [],
-            "notification_rules": [],
+            "contact_methods": [
+                self._reference(
+                    f"{METHOD_TYPES[one.kind]}_reference", one.id, one.id, at=f"users/{user.id}/contact_methods"
+                )
+                for one in user.methods
+                if one.kind in METHOD_TYPES
+            ],
+            "notification_rules": [
+                self._reference(
+                    f"{RULE_TYPE}_reference", one.id, _rule_summary(one), at=f"users/{user.id}/notification_rules"
+                )
+                for one in user.rules
+            ],
             "teams": [],
+        }
+
+    def method(self, user: Person, method: Method) -> dict[str, Any]:
+        """A contact method, without its wrapper; what is secret of its address is left out."""
+        kind = METHOD_TYPES.get(method.kind, f"{method.kind}_contact_method")
+        return {
+            **self._reference(kind, method.id, method.id, at=f"users/{user.id}/contact_methods"),
+            "label": method.id,
+            "address": shown(method),
+            "tocsin": {"verified": method.verified, "blocked": method.blocked},
+        }
+
+    def rule(self, user: Person, rule: Rule) -> dict[str, Any]:
+        """A notification rule, without its wrapper."""
+        method = user.method(rule.method)
+        kind = METHOD_TYPES.get(method.kind, "contact_method") if method else "contact_method"
+        at = f"users/{user.id}/contact_methods"
+        return {
+            **self._reference(RULE_TYPE, rule.id, _rule_summary(rule), at=f"users/{user.id}/notification_rules"),
+            "start_delay_in_minutes": rule.delay_s / 60,
+            "urgency": rule.urgency,
+            "contact_method": self._reference(f"{kind}_reference", rule.method, rule.method, at=at),
         }
 
     def _service_of(self, incident: Incident, whole: str = "services") -> dict[str, Any]:
@@ -255,6 +302,10 @@ class Shapes:
             at = "log_entries" if bare.endswith("_log_entry") else f"{bare}s"
         url = f"{self._base_url}/{at}/{id}" if at else None
         return {"id": id, "type": kind, "summary": summary, "self": url, "html_url": url}
+
+
+def _rule_summary(rule: Rule) -> str:
+    return f"{rule.delay_s / 60:g} min: {rule.method}, {rule.urgency} urgency"
 
 
 def _event(body: bytes) -> dict[str, Any]:

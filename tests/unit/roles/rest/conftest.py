@@ -25,14 +25,19 @@ from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.faulty import FaultyLog, FaultyStore
 from tocsin.engines.log import Log
+from tocsin.engines.log_directory import LogDirectory
 from tocsin.engines.store import Store
 from tocsin.engines.tokens import Scope, TokenFile
+from tocsin.engines.topics import make_topics
 from tocsin.roles.minting import Mint
 from tocsin.roles.querier import Querier, QuerierParts
 from tocsin.telemetry import Meters
+from tocsin.topology import load_topology
 
 S = 1_000_000
 PARTITIONS = 2
+REGION = load_topology(Path(__file__).parents[4] / "regions" / "local").region("a")
+REGION = REGION.model_copy(update={"partitions": PARTITIONS})
 
 
 def entry(action: str, at_s: int, *, dedup_key: str = "disk/web-01", service: str = "demo", low: int = 0) -> Entry:
@@ -70,12 +75,14 @@ BOB = "bob@example.org"
 class Desk:
     """A querier of region a over an embedded store, behind a fault switch, and clients with tokens before it."""
 
-    def __init__(self, place: Path, directory: FileDirectory, meters: Meters, clock: Clock) -> None:
+    def __init__(self, place: Path, meters: Meters, clock: Clock) -> None:
+        self.place = place
         self.switch = FaultSwitch(place / "faults.json")
         self.store: Store = FaultyStore(EmbeddedStore(place / "blue.sqlite"), self.switch, "a")
         self.tokens = TokenFile(place / "tokens.json")
         self.clock = clock
         self.log: Log = FaultyLog(EmbeddedLog(place / "log.sqlite"), self.switch, "a")
+        self.directory = LogDirectory(self.log, REGION, place / "directory.yaml", clock_us=clock.unix_us)
         self.trail = place / "audit.log"
         self._versions = itertools.count(1)
         numbers = itertools.count()
@@ -96,7 +103,7 @@ class Desk:
                 store=self.store,
                 mint=self.mint,
                 tokens=self.tokens,
-                directory=directory,
+                directory=self.directory,
                 audit=AuditTrail(self.trail, clock.unix_us),
                 meters=meters,
                 clock_us=clock.unix_us,
@@ -157,8 +164,10 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path, directory: FileDirectory, meters: Meters, clock: Clock) -> AsyncIterator[Desk]:
-    desk = Desk(tmp_path, directory, meters, clock)
-    await desk.log.ensure_topic("requests", PARTITIONS)
+    del directory  # its file is what is wanted of it
+    desk = Desk(tmp_path, meters, clock)
+    await make_topics(desk.log, REGION)
+    await desk.directory.look()
     await desk.tick(NOW_S)
     yield desk
     for client in (desk.client, desk.writer):
