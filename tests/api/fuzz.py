@@ -31,15 +31,17 @@ from tocsin.core.ids import Parent, RequestKey, format_id
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
 from tocsin.core.requests import Request, decode_record
 from tocsin.engines.audit import AuditTrail
-from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
+from tocsin.engines.log_directory import LogDirectory
 from tocsin.engines.tokens import Scope, TokenFile
+from tocsin.engines.topics import make_topics
 from tocsin.roles.minting import Mint
 from tocsin.roles.process import HttpServer, bind
 from tocsin.roles.querier import Querier, QuerierParts
 from tocsin.roles.writer import Writer
 from tocsin.telemetry import Identity, Meters
+from tocsin.topology import load_topology
 
 REPOSITORY: Final = Path(__file__).parents[2]
 SCHEMATHESIS: Final = REPOSITORY / "build" / "schemathesis-venv" / "bin" / "st"
@@ -61,8 +63,13 @@ services:
   - {id: demo, name: Demo, routing_keys: [dddddddddddddddddddddddddddddddd]}
   - {id: mail, name: Mail, routing_keys: [mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm]}
 users:
-  - {id: ann, name: Ann, email: ann@example.org}
+  - id: ann
+    name: Ann
+    email: ann@example.org
+    methods: [{id: mail, kind: email, address: ann@example.org}]
+    rules: [{method: mail}]
 """
+REGION: Final = load_topology(REPOSITORY / "regions" / "local").region("a").model_copy(update={"partitions": 1})
 _EMAIL: Final = {"type": "string", "format": "email"}
 
 
@@ -85,6 +92,7 @@ class Region:
     def __init__(self, place: Path) -> None:
         (place / "directory.yaml").write_text(DIRECTORY, encoding="utf-8")
         self.store, self.log = EmbeddedStore(place / "blue.sqlite"), EmbeddedLog(place / "log.sqlite")
+        self.directory = LogDirectory(self.log, REGION, place / "directory.yaml")
         self._meters = Meters(Identity("a", "blue", "querier"))
         tokens = TokenFile(place / "tokens.json")
         _, self.token = tokens.create("fuzz", Scope.WRITE, now_us=_now_us())
@@ -96,7 +104,7 @@ class Region:
                 store=self.store,
                 mint=Mint("a", "requests", 1, self.log, _now_us, secrets.token_bytes),
                 tokens=tokens,
-                directory=FileDirectory(place / "directory.yaml"),
+                directory=self.directory,
                 audit=AuditTrail(place / "audit.log", _now_us),
                 meters=self._meters,
                 clock_us=_now_us,
@@ -106,7 +114,8 @@ class Region:
 
     async def fill(self) -> list[str]:
         """Makes incidents in each state; the names that paths may have."""
-        await self.log.ensure_topic("requests", 1)
+        await make_topics(self.log, REGION)
+        await self.directory.look()
         writer, names = Writer(self.store, 1), list[str]()
         for number in range(INCIDENTS):
             for action in ("trigger", "acknowledge", "resolve")[: 1 + number % 3]:
@@ -168,12 +177,14 @@ async def described(url: str, token: str, names: list[str]) -> dict[str, Any]:
     async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
         description: dict[str, Any] = (await client.get(f"{url}/openapi.json")).json()
     there = {"incidents": names, "log_entries": names, "services": ["demo", "mail"], "users": ["ann"]}
+    parts = {"method_id": ["mail"], "rule_id": ["mail-0s-high"]}
     for path, operations in description["paths"].items():
         known = there.get(path.split("/")[1])
         for operation in operations.values() if known else ():
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] == "path":
-                    parameter["schema"] = {"anyOf": [{"enum": known}, {"type": "string", "minLength": 1}]}
+                    ids = parts.get(parameter["name"], known)
+                    parameter["schema"] = {"anyOf": [{"enum": ids}, {"type": "string", "minLength": 1}]}
                 elif parameter["name"] == "From":
                     parameter["schema"] = {"anyOf": [{"enum": ["ann@example.org", "bob@example.org"]}, _EMAIL]}
     for schema in description["components"]["schemas"].values():

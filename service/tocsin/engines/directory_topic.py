@@ -7,7 +7,7 @@ cannot be read is said and passed over; what was known of its name stays in forc
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, NamedTuple
 
 from tocsin.core.directory import DirectoryRecord, InvalidRecord, decode_directory
@@ -76,19 +76,22 @@ class DirectoryTopic:
         if failure is not None:
             raise failure
 
-    async def run(self, looked: Callable[[], None] = lambda: None) -> None:
-        """Looks again and again until it is cancelled; calls `looked` after each look that read all."""
+    async def run(self, looked: Callable[[], Awaitable[None]]) -> None:
+        """Looks again and again until it is cancelled; calls `looked` after each look that read all.
+
+        What `EngineError` that raises is told as one of the look.
+        """
         while True:
             self._look_soon.clear()
             try:
                 await self.look()
+                await looked()
             except EngineError as error:
                 if str(error) != self._failure:
                     _log.warning("%s", error, extra={"action": "directory_read_failed"})
                 self._failure = str(error)
             else:
                 self._failure = None
-                looked()
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._look_soon.wait()

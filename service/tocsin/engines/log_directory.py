@@ -61,6 +61,7 @@ class LogDirectory:
         self._file = FileDirectory(file, clock_us)
         self._topic = DirectoryTopic(log, region, range(region.partitions), self._take)
         self._read = Records()
+        self._overtaken: set[Name] = set()
         self._shown: Content | None = None
         self._view = View((), ())
         self._told_of: View | None = None
@@ -68,15 +69,36 @@ class LogDirectory:
 
     async def run(self) -> None:
         """Reads on until it is cancelled, and tells of what people should mend."""
-        await self._topic.run(self._tell_faults)
+        await self._topic.run(self._looked)
+
+    async def _looked(self) -> None:
+        self._tell_faults()
+        if self._overtaken:
+            await self.append([self._read.by_name[name] for name in sorted(self._overtaken)])
 
     async def look(self) -> None:
         """Reads all that there is now; raises `EngineError`. For those who do not `run` it."""
         await self._topic.look()
 
     def _take(self, record: DirectoryRecord) -> None:
-        if record.name.kind in self._kinds and self._read.take(record):
+        if record.name.kind not in self._kinds:
+            return
+        if self._read.take(record):
             self._shown = None
+        if record.region == self._region.name:
+            self._note_overtaken(record)
+
+    def _note_overtaken(self, record: DirectoryRecord) -> None:
+        """Notes whether our topic ends, for a name, with a record that does not count.
+
+        Two who write at one time in one region, neither seeing the other and with clocks apart, can append the lower
+        record last; compaction would then take the one that counts. Whoever sees it says that one again.
+        """
+        counts = self._read.by_name.get(record.name)
+        if counts is not None and counts.region == record.region and counts.order > record.order:
+            self._overtaken.add(record.name)
+        else:
+            self._overtaken.discard(record.name)
 
     # What is asked -----------------------------------------------------------------------------------------------
 
@@ -208,7 +230,11 @@ class DirectoryTail:
         deleted; each later one has who changed. A log that is away is waited for.
         """
         looked = asyncio.Event()
-        reading = asyncio.create_task(self._topic.run(looked.set))
+
+        async def tell() -> None:
+            looked.set()
+
+        reading = asyncio.create_task(self._topic.run(tell))
         try:
             is_first = True
             while True:

@@ -13,6 +13,7 @@ from tocsin.core.directory import (
     Name,
     RoutingKey,
     Service,
+    decode_directory,
     encode_directory,
     hash_key,
     name_of,
@@ -136,6 +137,32 @@ async def test_a_change_counts_over_what_was_seen_even_of_a_clock_that_is_ahead(
     (change,) = directory.changes([ANN])
 
     assert change.updated_us == NOW_US + 501
+
+
+async def test_what_counts_is_said_again_when_our_topic_ends_with_what_does_not(
+    log: EmbeddedLog, file: Path, directory: LogDirectory
+) -> None:
+    name, other = name_of(ANN), Name(Kind.USER, "bob")
+    ahead, behind = DirectoryRecord(name, 9, "a", ANN), DirectoryRecord(name, 8, "a", None)
+    await say(log, DIRECTORY, ahead, behind, DirectoryRecord(other, 3, "a", None), DirectoryRecord(other, 4, "a", None))
+    partition = user_partition(name.id, REGION.partitions)
+    async with running(directory), asyncio.timeout(10):
+        while await last_of(log, partition, name) != ahead:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    again = LogDirectory(log, REGION, file)
+    ends = await log.bounds(DIRECTORY, partition)
+    async with running(again):
+        await asyncio.sleep(0.2)
+
+    assert again.user("ann") == ANN
+    assert await log.bounds(DIRECTORY, partition) == ends  # once is enough
+
+
+async def last_of(log: EmbeddedLog, partition: int, name: Name) -> DirectoryRecord | None:
+    """What compaction would leave of a name."""
+    fetched = await log.fetch(DIRECTORY, partition, 0, records_max=1_000, bytes_max=1 << 20, wait_s=0)
+    found = [decode_directory(record.key, record.value) for _, record in fetched.records]
+    return next((one for one in reversed(found) if one.name == name), None)
 
 
 async def test_of_two_services_with_one_key_the_one_changed_last_gets_the_events(
