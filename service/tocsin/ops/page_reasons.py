@@ -177,9 +177,10 @@ def _course(incident: Mapping[str, Any], when: When) -> Iterator[str]:
 
 def _page(page: Mapping[str, Any], when: When) -> Iterator[str]:
     late_s = max(0.0, (page["at_us"] - page["due_us"]) / 1e6)
+    reason = f": {page['reason']}" if page["reason"] else ""
     yield (
-        f"{when(page['at_us'])} by {page['taken_by'] or page['method']}: {page['outcome']}"
-        f"{': ' + page['reason'] if page['reason'] else ''} (bundle {page['bundle']}, {len(page['incidents'])} incidents)"
+        f"{when(page['at_us'])} by {page['taken_by'] or page['method']}: {page['outcome']}{reason} "
+        f"(page {page['bundle']} about {len(page['incidents'])})"
     )
     yield (
         f"  region {page['region']} sent it, at place {page['place']}, {late_s:.1f} s after {when(page['due_us'])}: "
@@ -188,9 +189,8 @@ def _page(page: Mapping[str, Any], when: When) -> Iterator[str]:
 
 
 def _rule(rule: Mapping[str, Any], incident: Mapping[str, Any], when: When) -> Iterator[str]:
-    line = (
-        f"rule {rule['rule']}: {rule['method']} ({rule['kind']}) after {rule['delay_s']:g} s, so {when(rule['due_us'])}"
-    )
+    due = when(rule["due_us"])
+    line = f"rule {rule['rule']}: {rule['method']} ({rule['kind']}) after {rule['delay_s']:g} s, so {due}"
     if rule["was_in_time"]:
         how = "acknowledged" if incident["acknowledged_us"] is not None else "resolved"
         line += f"; it was {how} before that, so this rule pages nobody"
