@@ -97,7 +97,7 @@ def pending(channel: Channel, concerns: Iterable[Concern], ways: Ways, limits: P
                     if again is None:
                         continue
                     due_us = max(due_us, again)
-                    last = max(flights, key=lambda flight: (flight.lapsed_us, flight.intent.id)).intent.id.region
+                    last = max(flights, key=lambda flight: (flight.intent.at_us, flight.intent.id)).intent.id.region
             yield Pending(due_us, concern, rule, last)
 
 
@@ -106,7 +106,8 @@ def moment(
 ) -> Moment | None:
     """When the channel wants to page; None: nothing is pending.
 
-    Who goes last is told by the pair that was due first among those that are due again.
+    Who goes last is told by the pair that was due first among those that are due again: the region of its latest
+    intent. Regions may notice a lapse at different times, but read the same intents.
     """
     earliest_us = None
     again: tuple[int, str] | None = None

@@ -20,6 +20,10 @@ class PagingLimits:
     """The region at place n sends n times this after the channel's moment, unless it is covered. Lag must be below."""
     silence_s: float = 5.0
     """A region of which no pulse was read for this long is left out of the order."""
+    step_in_s: float = 2.5
+    """A region that starts, becomes fit or had its log refuse stands behind the fit ones for so long yet: the others
+    have to hear of it first, and it has to read what they decided meanwhile.
+    """
     pulse_every_s: float = 1.0
     """The pace of the pulses in each partition of `feedback`."""
     end_s_max: float = 120.0

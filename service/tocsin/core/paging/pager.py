@@ -184,6 +184,7 @@ class Pager:
             case IntentSaid(id):
                 yield from self._said(id, now.unix_us)
             case IntentRefused(id):
+                self._places.step_back()
                 yield from self._flights.refused(id, now.unix_us)
             case Ended(id, outcome, method, reason):
                 flight = self._flights.get(id)

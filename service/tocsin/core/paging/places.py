@@ -10,6 +10,9 @@ in their own, which costs a duplicate and never a page.
 A region lives while its pulses are read. How long none was read is told by a *listening clock*, which runs only while
 this process listens: one that slept or lags behind in its reading has not heard its peers, and that is no silence of
 theirs.
+
+Who steps in before the others have heard of it races them. So a region that starts, becomes fit, or had its log refuse
+says at once that it is fit, and counts itself among the unfit for a little while yet.
 """
 
 from collections.abc import Iterable
@@ -36,7 +39,7 @@ class _Peer:
 class Places:
     """The order of the regions in one user partition, as it looks from here."""
 
-    __slots__ = ("_fit", "_limits", "_listened_s", "_mono_s", "_peers", "_region", "_rotated", "order")
+    __slots__ = ("_fit", "_limits", "_listened_s", "_mono_s", "_peers", "_region", "_rotated", "_steps_in_s", "order")
 
     def __init__(self, region: str, partition: int, regions: Iterable[str], limits: PagingLimits) -> None:
         """Each peer counts as just heard and fit: who starts must not race those that it has not listened to yet."""
@@ -49,6 +52,7 @@ class Places:
         self._listened_s = 0.0
         self._mono_s: float | None = None
         self._fit = True
+        self._steps_in_s = 0.0
         self.order: tuple[str, ...] = ()
         self._sort()
 
@@ -56,6 +60,11 @@ class Places:
         """All was read to the end: what is silent from now on is silent."""
         for peer in self._peers.values():
             peer.heard_s = self._listened_s
+        self.step_back()
+
+    def step_back(self) -> None:
+        """Stand behind the fit ones for a while: they do not know of us yet."""
+        self._steps_in_s = self._listened_s + self._limits.step_in_s
         self._sort()
 
     def hear(self, pulse: Pulse) -> None:
@@ -73,8 +82,10 @@ class Places:
         self._mono_s = mono_s
         if lag_s < self._limits.silence_s:
             self._listened_s += min(max(since_s, 0.0), LISTENED_S_MAX)
-        self._fit = fit and lag_s < self._limits.backstop_s
         before = self.order
+        was_fit, self._fit = self._fit, fit and lag_s < self._limits.backstop_s
+        if self._fit and not was_fit:
+            self.step_back()
         self._sort()
         return self.order != before
 
@@ -98,5 +109,7 @@ class Places:
 
     def _sort(self) -> None:
         live = [name for name in self._rotated if not self.silent(name)]
-        fit = {name for name in live if (self._fit if name == self._region else self._peers[name].fit)}
+        fit = {name for name in live if name != self._region and self._peers[name].fit}
+        if self._fit and self._listened_s >= self._steps_in_s:
+            fit.add(self._region)
         self.order = (*(name for name in live if name in fit), *(name for name in live if name not in fit))

@@ -96,6 +96,7 @@ class Regions:
         self.call_s = 1.0
         self.answer: Callable[[Told], Outcome] = lambda _: Outcome.DELIVERED
         self.say_s = 0.0
+        self.open: dict[int, str] = {}
         for name in names:
             self.start(name)
 
@@ -160,11 +161,11 @@ class Regions:
 
     # Time --------------------------------------------------------------------------------------------------------
 
-    def run(self, seconds: float) -> None:
-        for _ in range(round(seconds / STEP_S)):
-            self.step()
+    def run(self, seconds: float, step_s: float = STEP_S) -> None:
+        for _ in range(round(seconds / step_s)):
+            self.step(step_s)
 
-    def step(self) -> None:
+    def step(self, step_s: float = STEP_S) -> None:
         self._mirror()
         for region in self.regions.values():
             if region.pager is None or region.stalled:
@@ -174,11 +175,16 @@ class Regions:
                 region.calls.remove((due_s, call))
                 call.end[0] = outcome = self.answer(call)
                 self._feed(region, Ended(call.bundle.intent.id, outcome, call.bundle.method.id, "as told"))
-            for due_s, event in [one for one in region.answers if one[0] <= self.at_s]:
-                region.answers.remove((due_s, event))
+            for event in self._answers(region):
                 self._feed(region, event)
             self._feed(region, Tick(region.fit))
-        self.at_s += STEP_S
+        self.at_s += step_s
+
+    def _answers(self, region: Region) -> list[Input]:
+        """What the log has answered by now."""
+        due = [event for due_s, event in region.answers if due_s <= self.at_s]
+        region.answers = [one for one in region.answers if one[0] > self.at_s]
+        return due
 
     def _mirror(self) -> None:
         stay = []
@@ -219,9 +225,7 @@ class Regions:
                         self.say(region, intent)
                     answer = IntentRefused(intent.id) if region.refuses else IntentSaid(intent.id)
                     region.answers.append((self.at_s + self.say_s, answer))
-                due = [event for due_s, event in region.answers if due_s <= self.at_s]
-                region.answers = [one for one in region.answers if one[0] > self.at_s]
-                return due
+                return self._answers(region)
             case HandOver(bundle):
                 wrong = {item.assignment.title for item in bundle.items} & region.closed
                 assert not wrong, f"{region.name} pages for {wrong}, which it knows to be closed"
