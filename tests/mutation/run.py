@@ -21,6 +21,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
@@ -122,6 +123,7 @@ def main() -> int:
     if not given.judge:
         anew = given.fresh or bool(given.only)
         due = [mutant for mutant in found if anew or is_alive(ends.of(mutant) or SURVIVED)]
+        due.sort(key=lambda mutant: ends.of(mutant) is not None)  # a run may be broken off: first what was never tried
         if not attempt(due, given.children, ends):
             return 1
     return judge(found, ends, complete=not (given.only or given.without), took_s=time.monotonic() - start_s)
@@ -138,10 +140,12 @@ def attempt(due: Sequence[Mutant], children: int, ends: Ends) -> bool:
     if status:
         print("the trials did not come to their end; pytest's words are above", file=sys.stderr)
         return False
-    for mutant in due:
-        if mutant.function in at_import and is_alive(ends.of(mutant) or ""):
-            files = trials.files_reaching(mutant.module)
-            ends.tell(mutant, AT_IMPORT if _is_killed_at_import(mutant, files) else SURVIVED)
+    again = [mutant for mutant in due if mutant.function in at_import and is_alive(ends.of(mutant) or "")]
+    files = [trials.files_reaching(mutant.module) for mutant in again]
+    with ThreadPoolExecutor(children) as pool:
+        for mutant, is_killed in zip(again, pool.map(_is_killed_at_import, again, files), strict=True):
+            if is_killed:
+                ends.tell(mutant, AT_IMPORT)
     ends.save()
     return True
 

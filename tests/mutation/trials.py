@@ -65,7 +65,7 @@ class Trials:
         self._items = {item.nodeid: item for item in session.items}
         gc.freeze()
         self._measure(session)
-        for mutant in sorted(self._mutants, key=lambda mutant: (mutant.module, mutant.mangled)):
+        for mutant in self._mutants:
             tests = self._tests.get(mutant.function)
             if not tests:
                 self._tell(mutant, UNREACHED)
