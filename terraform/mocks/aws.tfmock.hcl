@@ -126,3 +126,77 @@ mock_resource "aws_wafv2_web_acl" {
     arn = "arn:aws:wafv2:eu-central-1:111122223333:regional/webacl/mocked/11111111-2222-3333-4444-555555555555"
   }
 }
+
+# Any word will do here, but one must be known when it is planned.
+
+mock_resource "aws_ebs_volume" {
+  defaults = {}
+}
+
+mock_resource "aws_eip" {
+  defaults = {}
+}
+
+mock_resource "aws_iam_instance_profile" {
+  defaults = {}
+}
+
+mock_resource "aws_instance" {
+  defaults = {}
+}
+
+mock_resource "aws_internet_gateway" {
+  defaults = {}
+}
+
+mock_resource "aws_nat_gateway" {
+  defaults = {}
+}
+
+mock_resource "aws_network_interface" {
+  defaults = {}
+}
+
+mock_resource "aws_route" {
+  defaults = {}
+}
+
+mock_resource "aws_route_table" {
+  defaults = {}
+}
+
+mock_resource "aws_security_group" {
+  defaults = {}
+}
+
+mock_resource "aws_subnet" {
+  defaults = {}
+}
+
+mock_resource "aws_vpc" {
+  defaults = {}
+}
+
+mock_resource "aws_vpc_peering_connection" {
+  defaults = {}
+}
+
+mock_resource "aws_vpc_peering_connection_accepter" {
+  defaults = {}
+}
+
+mock_resource "aws_route53_health_check" {
+  defaults = {}
+}
+
+mock_resource "aws_ecs_service" {
+  defaults = {}
+}
+
+mock_resource "aws_msk_replicator" {
+  defaults = {}
+}
+
+mock_resource "aws_default_security_group" {
+  defaults = {}
+}

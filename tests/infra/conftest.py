@@ -6,27 +6,26 @@ from pathlib import Path
 
 import pytest
 
-if not os.environ.get("INFRA"):
-    collect_ignore_glob = ["test_*.py"]
-else:
-    from tests.infra.terraform import PLUGINS, REPOSITORY, Project, lacking
+from tests.infra.terraform import PLUGINS, REPOSITORY, Project, lacking
 
-    @pytest.fixture(scope="session")
-    def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-        """A copy of what is deployed from, so that a run leaves nothing behind and may spoil what it likes."""
-        if lacks := lacking():
-            if os.environ.get("CI"):
-                pytest.fail(lacks)
-            pytest.skip(lacks)
-        root = tmp_path_factory.mktemp("project")
-        for folder in ("terraform", "regions"):
-            shutil.copytree(
-                REPOSITORY / folder, root / folder, symlinks=True, ignore=shutil.ignore_patterns(".terraform*")
-            )
-        return Project(root, PLUGINS)
+collect_ignore_glob = [] if os.environ.get("INFRA") else ["test_*.py"]
 
-    @pytest.fixture
-    def spoiled(project: Project, tmp_path: Path) -> Project:
-        """A copy of its own, with what the first one has installed."""
-        shutil.copytree(project.root, tmp_path / "project", symlinks=True)
-        return Project(tmp_path / "project", project.plugins)
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of what is deployed from, so that a run leaves nothing behind and may spoil what it likes."""
+    if lacks := lacking():
+        if os.environ.get("CI"):
+            pytest.fail(lacks)
+        pytest.skip(lacks)
+    root = tmp_path_factory.mktemp("project")
+    for folder in ("terraform", "regions"):
+        shutil.copytree(REPOSITORY / folder, root / folder, symlinks=True, ignore=shutil.ignore_patterns(".terraform*"))
+    return Project(root, PLUGINS)
+
+
+@pytest.fixture
+def spoiled(project: Project, tmp_path: Path) -> Project:
+    """A copy of its own, with what the first one has installed."""
+    shutil.copytree(project.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", project.plugins)
