@@ -107,8 +107,8 @@ def plan_of(seed: int, regions: str) -> list[Planned]:
         elif maker == "kill":
             after_s = chance.uniform(-1, 3)  # a start is over in a moment: it is to come while the fault waits for it
         else:
-            after_s = chance.uniform(-5, -0.5)
-        _add(plan, Planned(maker, region, at_s + after_s, chance.uniform(10, 25)))
+            after_s = chance.uniform(-12, -3)
+        _add(plan, Planned(maker, region, max(CALM_S, at_s + after_s), chance.uniform(10, 25)))
     most = len(plan) + chance.randint(1, 4)
     while len(plan) < max(most, FAULTS_MIN) or len({one.kind for one in plan}) < KINDS_MIN:
         length_s = chance.uniform(3, 40)

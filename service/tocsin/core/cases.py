@@ -35,8 +35,8 @@ from tocsin.core.sources import Sources
 from tocsin.core.statements import Payload, Said, Word
 from tocsin.core.verdict import INCOMPLETE, OwnMatter, Row, Verdict, decide, own_word, peers_word
 
-REOPENING: Final = frozenset({"dropped", "better-peer-stored", "stored-elsewhere", INCOMPLETE})
-"""The rows that may change a quarantine."""
+REOPENING: Final = frozenset({"dropped", "better-peer-stored", "stored-elsewhere", INCOMPLETE, "too-new"})
+"""The rows that may change a quarantine. A release that cannot read what an earlier one refused takes that back."""
 
 BUDGET_ROW: Final = "budget-spent"
 
@@ -287,9 +287,11 @@ class Cases:
         self.decide_all(now)
 
     def answering(self, now: Now) -> None:
-        """The store answers again: everything held is tried now."""
+        """The store answers again: everything held is tried now, and what nobody tries again is said."""
         self._head = None
         for case in self.open.values():
+            if case.request is None or case.stage is Stage.QUARANTINED:
+                self._say_failed(case)
             if case.stage is Stage.HELD:
                 case.next_try_s = now.mono_s
         self._retry(now)
@@ -413,10 +415,8 @@ class Cases:
         said = known.last_word(case.key)
         if case.kind is None or (said is not None and (said.kind is case.kind or said.word is Word.STORED)):
             return  # what stands in the ledger is the answer
-        if not known.answers and case.key != self._head:
+        if not known.ready or (not known.answers and case.key != self._head):
             return  # an outage writes a handful of statements
-        if not known.ready:
-            return
         attempt, crashed = said.attempt + 1 if said else 1, case.key in known.book.crashers
         word = case.failed_word(known.place.me, known.incarnation, attempt, crashed=crashed)
         known.say(word, *([] if said else [Payload(case.key, case.copy.record)]))

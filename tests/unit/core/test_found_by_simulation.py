@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from tests.unit.core.harness import LIMITS, request
 from tocsin.core.effects import (
     Acknowledged,
@@ -30,7 +32,7 @@ from tocsin.core.kept import Kept, Stage
 from tocsin.core.knowledge import Place
 from tocsin.core.partition import Partition
 from tocsin.core.progress import Coordinates, ProgressRow, Runs, SourceProgress
-from tocsin.core.requests import Arrival, Record, Request, Unreadable, decode_record, encode_request
+from tocsin.core.requests import SCHEMA, Arrival, Record, Request, Unreadable, decode_record, encode_request
 from tocsin.core.statements import Beat, Opened, Payload, Promoted, Replica, Said, Standing, Statement, Word
 from tocsin.core.verdict import INCOMPLETE
 
@@ -348,3 +350,43 @@ def test_what_waits_on_trial_for_a_silent_store_is_still_suspect_after_a_stop() 
     bench.step(Stop())
     assert bench.saved
     assert not bench.saved[-1].clean
+
+
+def test_what_cannot_be_read_is_said_when_a_silent_store_answers_again() -> None:
+    """Seed 634: a peer's question came while the store answered nothing. The request cannot be decoded, so there was
+    nothing to be tried when it answered again, and nothing was ever said.
+    """
+    bench = Bench()
+    bench.peer_says(Word.FAILED, Kind.UNAVAILABLE)
+    bench.step(Wrote(bench.writes.pop(0).write, {0: OUTAGE}, answers=False))
+    garbage = Record(b"no parent", b"no body")
+    content = decode_record(garbage)
+    assert isinstance(content, Unreadable)
+    question = Said(content.key, PEER, Word.FAILED, 1, 1, 0, Kind.REJECTED)
+    bench.step(LedgerRead([Payload(content.key, garbage.encode()), question]))
+    assert len(bench.words()) == 1, "an outage says its head"
+    bench.step(StoreAnswers(answers=True))
+    assert len(bench.words()) == 2
+    assert bench.rows[content.key].stage is Stage.QUARANTINED
+
+
+def test_a_quarantine_that_an_older_release_cannot_read_is_tried_again_by_the_next() -> None:
+    """Seed 652: the older release said `too new` of what was quarantined; under the next the case was not retried,
+    nor reopened when a peer stored the request.
+    """
+    refusing = Bench()
+    refusing.fetch(LATER)
+    refusing.write(lambda _: REFUSED)
+    refusing.peer_says(Word.FAILED, Kind.REJECTED)
+    assert refusing.stage is Stage.QUARANTINED
+    words = [one for one in refusing.said if isinstance(one, Said)]
+    newer = encode_request(LATER._replace(schema=SCHEMA + 1)).encode()
+    older = Bench([msgspec.structs.replace(refusing.row, record=newer)], [Opened(ME, 1, "db"), *words])
+    assert older.words() == [Word.FAILED]
+    assert older.stage is Stage.ASIDE
+    words += [one for one in older.said if isinstance(one, Said)]
+    record = encode_request(LATER).encode()
+    upgraded = Bench([msgspec.structs.replace(older.row, record=record)], [Opened(ME, 1, "db"), *words])
+    upgraded.wait(LIMITS.aside_retry_max_s)
+    upgraded.write()
+    assert upgraded.stage is Stage.DONE
