@@ -26,7 +26,7 @@ class Published(NamedTuple):
             return cls(regions, up.get("routing_key"), up.get("token"))
         except FileNotFoundError:
             return cls({}, None, None)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             what = "is not what `tocsin up` writes; remove it, or start `tocsin up` anew"
             raise ConfigError([Problem(str(up_file), "", what)]) from error
 

@@ -133,7 +133,11 @@ class Trials:
         except BaseException:
             self._kill()  # its late answer would be taken for that to the next request
             raise
-        return msgspec.msgpack.decode(raw, type=dict[int, Failure])
+        try:
+            return decode_failures(raw)
+        except ValueError as error:
+            await self.close()  # what else it would say is not to be trusted either
+            return all_failed(Kind.CRASHED, f"tried alone in a child process, it made that child say nonsense: {error}")
 
     async def _hand(self, message: bytes) -> Process:
         """A child that has the request in hand: the one that is there, or a new one if that has died idle."""
@@ -197,6 +201,11 @@ async def try_all(store: Store, requests: Sequence[Request]) -> dict[int, Failur
     for parent_entries in parents.values():
         fold(parent_entries)
     return failures
+
+
+def decode_failures(raw: bytes) -> dict[int, Failure]:
+    """A child's answer: what failed, by the request's index. Raises ValueError when it is none."""
+    return msgspec.msgpack.decode(raw, type=dict[int, Failure])
 
 
 def serve(store: Store, *, bytes_max: int = TRIAL_BYTES_MAX) -> None:

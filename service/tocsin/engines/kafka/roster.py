@@ -63,7 +63,10 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def decode_word(raw: bytes) -> Word:
     """The word in a record's value; raises `msgspec.DecodeError` when it is none."""
-    return msgspec.json.decode(raw, type=Word)
+    try:
+        return msgspec.json.decode(raw, type=Word)
+    except RecursionError as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 class Member(NamedTuple):

@@ -62,7 +62,10 @@ class ControlServer:
             (self._set.folder.path / "control").unlink(missing_ok=True)
 
     async def _answer_all(self, reader: StreamReader, writer: StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(OSError, ValueError):  # the other side is gone, or odd
+        with (
+            contextlib.closing(writer),
+            contextlib.suppress(OSError, ValueError, RecursionError),
+        ):  # the other side is gone, or odd
             while line := await reader.readline():
                 writer.write(json.dumps(await self._answer(json.loads(line))).encode() + b"\n")
                 await writer.drain()
