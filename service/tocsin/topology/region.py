@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Ta
 
 from tocsin.core.limits import Limits
 from tocsin.core.paging.limits import PagingLimits
+from tocsin.topology.delivery import Delivery
 from tocsin.topology.engines import CassandraStack, EmbeddedLog, LogEngine, SqliteStack, Stack
 from tocsin.topology.section import Section
 
@@ -156,6 +157,9 @@ class Region(Section):
     """Bounds of every wait, retry and queue. What is left out has the default shown."""
     paging: Annotated[PagingLimits, AfterValidator(_positive)] = PagingLimits()
     """How pages are paced, bundled and backed up. What is left out has the default shown."""
+
+    delivery: Delivery = Delivery()
+    """By which providers pages go out."""
 
     @model_validator(mode="after")
     def _refers_to_itself_rightly(self) -> Self:

@@ -11,13 +11,15 @@ class Delivery(NamedTuple):
     """How one call of a provider ended. `reason` is for people, without secrets.
 
     `retry_after_s`: the provider asked for that pause. `is_final`: this message or address is at fault, so another try
-    by the same method would end alike; the provider itself is well.
+    by the same method would end alike; the provider itself is well. `may_repeat`: the receiver knows a repeat by the
+    message's id, so one whose end is not known is sent again.
     """
 
     outcome: Outcome
     reason: str = ""
     retry_after_s: float | None = None
     is_final: bool = False
+    may_repeat: bool = False
 
 
 class Provider(Protocol):

@@ -1,0 +1,101 @@
+"""Stage two as the notifier sees it: bundles in, one end each out.
+
+What cannot be queued is not dropped: it ends as failed at once, so that the next region in the order sends it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tocsin.core.paging.effects import Bundle, Ended
+from tocsin.core.paging.feedback import IntentId, Outcome
+from tocsin.roles.delivery.carrier import Carrier, Terms
+from tocsin.roles.delivery.message import Message
+from tocsin.roles.delivery.page import Page
+from tocsin.roles.delivery.provider import Provider
+from tocsin.telemetry import Bound, Meters, Reading, bound
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """A provider for the methods of one kind, and what it can take."""
+
+    provider: Provider
+    terms: Terms
+
+
+class Deliveries:
+    """Renders and delivers bundles, each by its method or else by the person's others."""
+
+    def __init__(
+        self,
+        means: Mapping[str, Means],
+        render: Callable[[Bundle], Message],
+        meters: Meters,
+        *,
+        end_s_max: float,
+        queue_max: int,
+    ) -> None:
+        """`means`: kind of method to what carries it."""
+        self._means = means
+        self._end_s_max = end_s_max
+        self._queue_max = queue_max
+        self._pages = 0
+        self._carriers = {
+            kind: Carrier(one.provider, one.terms, lambda page: render(page.bundle), self._fall_back)
+            for kind, one in means.items()
+        }
+        meters.watch(self._readings)
+
+    async def run(self) -> None:
+        """Works until it is cancelled; then pages under way have no end, and whoever comes next says so."""
+        async with asyncio.TaskGroup() as group:
+            for carrier in self._carriers.values():
+                group.create_task(carrier.run())
+
+    async def close(self) -> None:
+        """Ends all providers' connections."""
+        for one in self._means.values():
+            await one.provider.close()
+
+    def hand_over(self, bundle: Bundle, wanted: Callable[[IntentId], bool], ended: Callable[[Ended], None]) -> None:
+        """Takes a bundle and returns at once. Asks `wanted` before each call of a provider, and calls `ended` once."""
+
+        def end(how: Ended) -> None:
+            self._pages -= 1
+            ended(how)
+
+        page = Page(bundle, self._end_s_max, wanted, end)
+        self._pages += 1
+        if self._pages > self._queue_max:
+            extra = {"action": "pages_refused", "intent": str(bundle.intent.id)}
+            _log.error(
+                "more than %d pages wait for providers: the next region is to send", self._queue_max, extra=extra
+            )
+            page.end(Outcome.FAILED, "too many pages wait for providers here")
+            return
+        self._queue(page)
+
+    def _queue(self, page: Page) -> None:
+        carrier = self._carriers.get(page.method.kind)
+        if carrier is not None:
+            carrier.put(page)
+            return
+        page.failed(f"there is no provider for {page.method.kind} here")
+        self._fall_back(page)
+
+    def _fall_back(self, page: Page) -> None:
+        if page.fall_back():
+            self._queue(page)
+            return
+        extra = {"action": "page_failed", "intent": str(page.bundle.intent.id), "user": page.bundle.person.id}
+        _log.error("no method brought a page: %s", "; ".join(page.reasons), extra=extra)
+        page.end(Outcome.FAILED)
+
+    def _readings(self) -> Iterator[Reading]:
+        yield from bound(Bound.DELIVERIES, self._pages, self._queue_max)
+        for kind, carrier in self._carriers.items():
+            yield from bound(Bound.CALLS, carrier.calls, carrier.terms.at_once, kind=kind)

@@ -1,0 +1,230 @@
+"""Stage two: every bundle ends once, whatever its providers do."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+
+import pytest
+
+from tests.unit.roles.delivery.bundles import assignment, bundle
+from tocsin.core.paging.effects import Bundle, Ended
+from tocsin.core.paging.feedback import Outcome
+from tocsin.core.paging.people import Method, MethodKind
+from tocsin.roles.delivery import plain
+from tocsin.roles.delivery.carrier import Terms
+from tocsin.roles.delivery.deliveries import Deliveries, Means
+from tocsin.roles.delivery.message import Message
+from tocsin.roles.delivery.provider import Delivery
+from tocsin.telemetry import Identity, Meters
+
+MAIL = Method("mail", MethodKind.EMAIL, "ada@example.org")
+HOOK = Method("hook", MethodKind.WEBHOOK, "https://hooks.example.org/ada")
+TAKEN = Delivery(Outcome.DELIVERED)
+DOWN = Delivery(Outcome.FAILED, "down")
+NEVER = Delivery(Outcome.FAILED, "no such mailbox", is_final=True)
+QUICK = Terms(retry_first_s=0.01, call_s_max=0.2)
+
+
+class Scripted:
+    """A provider that answers as it is told, the last answer for ever; None: never."""
+
+    def __init__(self, *answers: Delivery | None) -> None:
+        self.answers = list(answers)
+        self.calls: list[tuple[str, str]] = []
+        self.gate: asyncio.Event | None = None
+
+    async def deliver(self, message: Message, method: Method) -> Delivery:
+        self.calls.append((message.id, method.id))
+        if self.gate is not None:
+            await self.gate.wait()
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is None:
+            await asyncio.Event().wait()
+            raise AssertionError
+        return answer
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+class Desk:
+    """Hands bundles over and waits for their ends."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self.deliveries = deliveries
+        self.ends: list[Ended] = []
+        self.wanted: Callable[[object], bool] = lambda _: True
+        self._some = asyncio.Event()
+
+    def hand_over(self, *bundles: Bundle) -> None:
+        for one in bundles:
+            self.deliveries.hand_over(one, self.wanted, self._ended)
+
+    async def until(self, count: int) -> list[Ended]:
+        async with asyncio.timeout(10):
+            while len(self.ends) < count:
+                self._some.clear()
+                await self._some.wait()
+        return self.ends
+
+    def _ended(self, end: Ended) -> None:
+        self.ends.append(end)
+        self._some.set()
+
+
+@contextlib.asynccontextmanager
+async def desk(queue_max: int = 1_000, end_s_max: float = 30.0, **means: Means) -> AsyncIterator[Desk]:
+    meters = Meters(Identity("a", "blue", "notifier"))
+    deliveries = Deliveries(means, plain.render, meters, end_s_max=end_s_max, queue_max=queue_max)
+    running = asyncio.create_task(deliveries.run())
+    yield Desk(deliveries)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    await deliveries.close()
+
+
+def services(calls: Iterable[tuple[str, str]], bundles: dict[str, str]) -> list[str]:
+    return [bundles[id] for id, _ in calls]
+
+
+async def test_what_a_provider_takes_ends_as_delivered_by_its_method() -> None:
+    mail = Scripted(TAKEN)
+    async with desk(email=Means(mail, QUICK)) as at:
+        at.hand_over(one := bundle(methods=(MAIL,)))
+
+        assert await at.until(1) == [Ended(one.intent.id, Outcome.DELIVERED, "mail", "")]
+    assert mail.calls == [("a-1-1", "mail")]
+
+
+async def test_a_provider_that_is_down_is_tried_again() -> None:
+    mail = Scripted(DOWN, DOWN, TAKEN)
+    async with desk(email=Means(mail, QUICK)) as at:
+        at.hand_over(bundle(methods=(MAIL,)))
+
+        [end] = await at.until(1)
+    assert (end.outcome, end.reason) == (Outcome.DELIVERED, "mail: down")
+    assert len(mail.calls) == 3
+
+
+async def test_a_method_that_fails_for_good_is_followed_by_the_next_one() -> None:
+    mail, hook = Scripted(NEVER), Scripted(TAKEN)
+    async with desk(email=Means(mail, QUICK), webhook=Means(hook, QUICK)) as at:
+        at.hand_over(bundle(methods=(MAIL, HOOK)))
+
+        [end] = await at.until(1)
+    assert (end.outcome, end.method) == (Outcome.DELIVERED, "hook")
+    assert len(mail.calls) == 1
+
+
+async def test_a_page_that_no_method_brings_ends_as_failed_with_every_reason() -> None:
+    async with desk(email=Means(Scripted(NEVER), QUICK), webhook=Means(Scripted(DOWN), QUICK)) as at:
+        at.hand_over(bundle(methods=(MAIL, HOOK, Method("tower", "semaphore", "north"))))
+
+        [end] = await at.until(1)
+    assert (end.outcome, end.method) == (Outcome.FAILED, "")
+    assert end.reason == "mail: no such mailbox; hook: down; tower: there is no provider for semaphore here"
+
+
+async def test_a_call_that_does_not_end_is_unknown_and_not_repeated() -> None:
+    mail, hook = Scripted(None), Scripted(TAKEN)
+    async with desk(email=Means(mail, QUICK), webhook=Means(hook, QUICK)) as at:
+        at.hand_over(bundle(methods=(MAIL, HOOK)))
+
+        [end] = await at.until(1)
+    assert end.outcome is Outcome.UNKNOWN
+    assert (len(mail.calls), len(hook.calls)) == (1, 0)
+
+
+async def test_what_the_receiver_knows_repeats_of_is_sent_again_and_stays_in_doubt_when_that_fails() -> None:
+    doubt = Delivery(Outcome.UNKNOWN, "no answer", may_repeat=True)
+    async with desk(webhook=Means(Scripted(doubt, TAKEN), QUICK)) as at:
+        at.hand_over(bundle(methods=(HOOK,)))
+        assert [end.outcome for end in await at.until(1)] == [Outcome.DELIVERED]
+    async with desk(webhook=Means(Scripted(doubt, NEVER), QUICK)) as at:
+        at.hand_over(bundle(methods=(HOOK,)))
+        assert [end.outcome for end in await at.until(1)] == [Outcome.UNKNOWN]
+
+
+async def test_nothing_is_sent_of_what_is_not_wanted_any_more() -> None:
+    mail = Scripted(TAKEN)
+    async with desk(email=Means(mail, QUICK)) as at:
+        at.wanted = lambda _: False
+        at.hand_over(bundle(methods=(MAIL,)))
+
+        assert [end.outcome for end in await at.until(1)] == [Outcome.FAILED]
+    assert mail.calls == []
+
+
+async def test_a_page_whose_time_is_over_is_given_up() -> None:
+    mail = Scripted(TAKEN)
+    async with desk(email=Means(mail, QUICK), end_s_max=10.0) as at:
+        at.hand_over(bundle(methods=(MAIL,), at_us=1))
+
+        assert [end.outcome for end in await at.until(1)] == [Outcome.FAILED]
+    assert mail.calls == []
+
+
+async def test_a_provider_that_ends_in_an_error_of_ours_holds_up_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Scripted):
+        async def deliver(self, message: Message, method: Method) -> Delivery:
+            raise KeyError(method.id)
+
+    async with desk(email=Means(Broken(), QUICK), webhook=Means(Scripted(TAKEN), QUICK)) as at:
+        at.hand_over(bundle(methods=(MAIL, HOOK)))
+
+        assert [end.method for end in await at.until(1)] == ["hook"]
+    assert "error of ours" in caplog.text
+
+
+async def test_above_the_bound_a_page_ends_at_once_for_another_region_to_send() -> None:
+    mail = Scripted(None)
+    async with desk(queue_max=2, email=Means(mail, QUICK)) as at:
+        at.hand_over(*(bundle(methods=(MAIL,), sequence=number) for number in range(3)))
+
+        assert [(end.id.sequence, end.outcome) for end in at.ends] == [(2, Outcome.FAILED)]
+
+
+async def test_a_noisy_service_does_not_delay_anothers_first_page_and_urgent_ones_go_first() -> None:
+    mail = Scripted(TAKEN)
+    mail.gate = asyncio.Event()
+    noisy = [bundle(assignment(n, service="noisy"), methods=(MAIL,), sequence=n) for n in range(50)]
+    low = bundle(assignment(90, service="calm"), methods=(MAIL,), sequence=90, urgency="low")
+    quiet = bundle(assignment(99, service="quiet"), methods=(MAIL,), sequence=99)
+    async with desk(email=Means(mail, Terms(at_once=1))) as at:
+        at.hand_over(*noisy, low, quiet)
+        await asyncio.sleep(0)
+        mail.gate.set()
+        await at.until(52)
+    order = [id for id, _ in mail.calls]
+    assert order.index("a-1-99") <= 2
+    assert order.index("a-1-90") == 51
+
+
+async def test_a_target_that_hangs_holds_up_its_own_pages_alone() -> None:
+    class Slow(Scripted):
+        async def deliver(self, message: Message, method: Method) -> Delivery:
+            self.calls.append((message.id, method.id))
+            if "slow" in method.address:
+                await asyncio.Event().wait()
+            return TAKEN
+
+    slow, well = Method("m", "webhook", "https://slow/"), Method("m", "webhook", "https://well/")
+    terms = Terms(at_once=8, at_once_per_target=2, call_s_max=0.3, target_of=lambda method: method.address)
+    async with desk(webhook=Means(provider := Slow(), terms)) as at:
+        at.hand_over(*(bundle(methods=(slow,), sequence=n) for n in range(20)))
+        at.hand_over(*(bundle(methods=(well,), sequence=100 + n) for n in range(20)))
+        await at.until(20)
+        assert {end.outcome for end in at.ends[:20]} == {Outcome.DELIVERED}
+        assert sum(id.startswith("a-1-1") and len(id) == 7 for id, _ in provider.calls) == 20
+
+
+async def test_a_target_that_fails_again_and_again_is_only_probed_and_pages_go_to_the_next_method() -> None:
+    mail, hook = Scripted(DOWN), Scripted(TAKEN)
+    terms = Terms(retry_first_s=0.01, tries_max=2)
+    async with desk(email=Means(mail, terms), webhook=Means(hook, QUICK)) as at:
+        for number in range(30):
+            at.hand_over(bundle(methods=(MAIL, HOOK), sequence=number))
+            await at.until(number + 1)
+    assert all(end.outcome is Outcome.DELIVERED and end.method == "hook" for end in at.ends)
+    assert len(mail.calls) < 10

@@ -1,0 +1,204 @@
+"""Webhooks, against a real receiver over TLS."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.unit.roles.delivery.bundles import assignment, bundle
+from tocsin.core.paging.feedback import COVERS_MAX, Outcome
+from tocsin.core.paging.people import Method, MethodKind
+from tocsin.engines.errors import Misconfigured
+from tocsin.roles.delivery import plain, signing
+from tocsin.roles.delivery.provider import Delivery
+from tocsin.roles.delivery.reachable import is_public
+from tocsin.roles.delivery.webhook import WebhookProvider, payload
+
+KEY = bytes(range(32))
+
+
+@dataclass
+class Receiver:
+    """Answers every request with `answer`; empty: hangs up without one."""
+
+    port: int = 0
+    answer: bytes = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+    bodies: list[bytes] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
+            self.headers.append({"line": head[0], **headers})
+            self.bodies.append(await reader.readexactly(int(headers["content-length"])))
+            writer.write(self.answer)
+            await writer.drain()
+        writer.close()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+async def receiver(authority: trustme.CA) -> AsyncIterator[Receiver]:
+    found = Receiver()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0, ssl=context)
+    found.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def provider(authority: trustme.CA, *, allow_private: bool = True) -> AsyncIterator[WebhookProvider]:
+    trusted = ssl.create_default_context()
+    authority.configure_trust(trusted)
+    found = WebhookProvider(KEY, trusted, allow_private=allow_private)
+    yield found
+    await found.close()
+
+
+async def call(found: WebhookProvider, address: str) -> Delivery:
+    method = Method("hook", MethodKind.WEBHOOK, address)
+    return await found.deliver(plain.render(bundle(methods=(method,))), method)
+
+
+async def test_a_webhook_is_signed_so_that_its_receiver_can_check_it(authority: trustme.CA, receiver: Receiver) -> None:
+    async with provider(authority) as found:
+        delivery = await call(found, f"https://localhost:{receiver.port}/pages?to=ada")
+
+    assert delivery.outcome is Outcome.DELIVERED
+    [headers], [body] = receiver.headers, receiver.bodies
+    secret = base64.b64decode(signing.shown(signing.secret_of(KEY, "ada", "hook")).removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    wanted = base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+    assert headers["webhook-signature"] == f"v1,{wanted}"
+    assert headers["line"] == "POST /pages?to=ada HTTP/1.1"
+    assert headers["host"] == f"localhost:{receiver.port}"
+    told = json.loads(body)["data"]
+    assert (told["bundle"], told["user"], told["incidents_total"]) == (headers["webhook-id"], "ada", 1)
+    assert len(told["covers"]) == 1
+
+
+def test_signatures_are_those_of_the_standard() -> None:
+    secret = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    found = signing.headers(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert found["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "is_final", "retry_after_s"),
+    [
+        ("302 Found\r\nLocation: https://localhost/", Outcome.FAILED, True, None),
+        ("400 Bad Request", Outcome.FAILED, True, None),
+        ("410 Gone", Outcome.FAILED, True, None),
+        ("429 Too Many Requests\r\nRetry-After: 7", Outcome.FAILED, False, 7.0),
+        ("429 Too Many Requests\r\nRetry-After: soon", Outcome.FAILED, False, None),
+        ("500 Internal Server Error", Outcome.FAILED, False, None),
+        ("503 Service Unavailable\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT", Outcome.FAILED, False, 0.0),
+    ],
+)
+async def test_what_a_receiver_answers_says_whether_to_come_again(
+    authority: trustme.CA,
+    receiver: Receiver,
+    status: str,
+    outcome: Outcome,
+    is_final: bool,  # noqa: FBT001 (a column)
+    retry_after_s: float | None,
+) -> None:
+    receiver.answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    async with provider(authority) as found:
+        delivery = await call(found, f"https://localhost:{receiver.port}/")
+
+    assert (delivery.outcome, delivery.is_final, delivery.retry_after_s) == (outcome, is_final, retry_after_s)
+    assert len(receiver.bodies) == 1
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 abc\r\n\r\n"])
+async def test_no_answer_and_garbage_are_unknown_and_may_be_repeated(
+    authority: trustme.CA, receiver: Receiver, answer: bytes
+) -> None:
+    receiver.answer = answer
+    async with provider(authority) as found:
+        delivery = await call(found, f"https://localhost:{receiver.port}/")
+
+    assert (delivery.outcome, delivery.may_repeat) == (Outcome.UNKNOWN, True)
+
+
+async def test_a_receiver_whose_certificate_is_anothers_is_told_nothing(
+    authority: trustme.CA, receiver: Receiver
+) -> None:
+    async with provider(authority) as found:
+        delivery = await call(found, f"https://127.0.0.1:{receiver.port}/")
+
+    assert delivery.outcome is Outcome.FAILED
+    assert receiver.bodies == []
+
+
+async def test_a_port_where_nobody_listens_is_a_failure_for_certain(authority: trustme.CA) -> None:
+    async with provider(authority) as found:
+        assert (await call(found, "https://localhost:1/")).outcome is Outcome.FAILED
+
+
+async def test_no_address_inside_a_network_is_called(authority: trustme.CA, receiver: Receiver) -> None:
+    async with provider(authority, allow_private=False) as found:
+        delivery = await call(found, f"https://localhost:{receiver.port}/")
+
+    assert delivery.outcome is Outcome.FAILED
+    assert "inside a network" in delivery.reason
+    assert receiver.headers == []
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("2002:0a00:0001::", False),
+    ],
+)
+def test_which_addresses_are_public(address: str, public: bool) -> None:  # noqa: FBT001 (a column)
+    assert is_public(address) is public
+
+
+def test_a_payload_stays_below_the_standards_limit_and_says_how_many_there_are() -> None:
+    many = [assignment(n, title="\x1b[2J" + "long title " * 50) for n in range(COVERS_MAX)]
+    body = payload(bundle(*many))
+    told = json.loads(body)["data"]
+    assert len(body) < 20_000
+    assert told["incidents_total"] == COVERS_MAX
+    assert told["incidents"]
+    assert "\x1b" not in told["incidents"][0]["title"]
+
+
+def test_the_key_is_made_once_and_one_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "paging.key"
+    assert signing.load_key(path) == signing.load_key(path)
+    assert path.stat().st_mode & 0o077 == 0
+    path.write_bytes(b"short")
+    with pytest.raises(Misconfigured, match="holds 5 bytes"):
+        signing.load_key(path)
