@@ -79,7 +79,7 @@ $(SCHEMATHESIS): tests/api/constraints.txt
 sim: $(READY) ## whole regions in virtual time, all faults, by seed (SEEDS=300 FROM=1)
 	$(BIN)/python -m tests.simulation.simulate $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(FROM),--from '$(FROM)')
 
-explore: $(READY) ## all that can happen to the core, within bounds (DEPTH=1: one more change)
+explore: $(READY) ## all that can happen to the core, within bounds (DEPTH=3: any three changes, for hours)
 	$(BIN)/python tests/exploration/explore.py $(if $(DEPTH),--depth '$(DEPTH)')
 
 demo: $(READY) ## two regions, real alerts, every failure in turn (EVENTS=file ENGINE=name STORE=name)

@@ -1,11 +1,15 @@
 """What is searched: regions, requests, changes, and in which orders things may happen."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tests.exploration.region import Nature
 from tests.exploration.search import Search
 from tests.exploration.world import World
 from tocsin.core.failures import Kind
+
+STATES_MAX: Final = 400_000
+LONG_STATES_MAX: Final = 6_000_000
+"""Some 8 GB."""
 
 
 class Bound(NamedTuple):
@@ -23,7 +27,7 @@ class Bound(NamedTuple):
     split: bool = False
     allowed: tuple[str, ...] = ()
     turns: int | None = None
-    states_max: int = 75_000
+    states_max: int = STATES_MAX
 
     def __str__(self) -> str:
         orders = "every order" if self.prompt_at < 0 else "prompt answers"
@@ -44,11 +48,6 @@ class Bound(NamedTuple):
         )
         return Search(world, [root], states_max=self.states_max)
 
-    def deeper(self, depth: int) -> "Bound":
-        """The same with so many more changes, and turns, and ten times the states for each."""
-        turns = None if self.turns is None else self.turns + depth
-        return self._replace(changes=self.changes + depth, turns=turns, states_max=self.states_max * 10**depth)
-
 
 GOOD, BAD, POISON, GARBAGE = Nature
 BOUNDS = (
@@ -57,16 +56,19 @@ BOUNDS = (
     Bound("ab", (BAD,), 1, prompt_at=1),
     Bound("ab", (GARBAGE,), 1, prompt_at=1),
     Bound("ab", (POISON,), 1, prompt_at=1, turns=1),
-    Bound("ab", (GOOD,), 2, prompt_at=2, turns=0, states_max=60_000),
-    Bound("ab", (BAD,), 2, prompt_at=2, turns=0, states_max=60_000),
-    Bound("ab", (GOOD,), 3, prompt_at=3, turns=0, states_max=30_000),
-    Bound("ab", (BAD,), 3, prompt_at=3, turns=0, states_max=30_000),
+    *(Bound("ab", (nature,), 2, prompt_at=2, turns=0) for nature in Nature),
     Bound("ab", (GOOD,), 3, prompt_at=3, turns=0, allowed=("fault", "lift", "set silent", "crash None")),
     Bound("ab", (GOOD,), 3, prompt_at=3, turns=0, allowed=("fault", "cut", "mend", "perish", "set dead", "overtake")),
-    Bound("ab", (BAD,), 3, prompt_at=3, turns=0, allowed=("crash None", "drain", "join", "drop", "redrive", "restore")),
+    Bound("ab", (BAD,), 3, prompt_at=3, turns=0, allowed=("crash None", "drop", "redrive")),
+    Bound("ab", (BAD,), 3, prompt_at=3, turns=0, allowed=("restore", "drain", "join")),
     Bound("ab", (GOOD, GOOD), 1, prompt_at=1, turns=1),
     Bound("ab", (GOOD, BAD), 1, prompt_at=1, turns=1),
     Bound("abc", (GOOD,), 1, prompt_at=1, turns=1),
     Bound("abc", (BAD,), 1, prompt_at=1, turns=0),
 )
-"""What `make explore` searches, beside the bounds of the variants."""
+"""What `make explore` searches, each to its end, beside the bounds of the variants."""
+
+
+def long_bounds(changes: int) -> list[Bound]:
+    """What `make explore DEPTH=` searches: one request and so many changes of every kind."""
+    return [Bound("ab", (n,), changes, prompt_at=changes, turns=0, states_max=LONG_STATES_MAX) for n in (GOOD, BAD)]

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from tests.exploration.limits import LIMITS
 from tests.exploration.region import Region
+from tocsin.core.case import Case
 from tocsin.core.effects import Lose
 from tocsin.core.failures import Kind
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import Kept, Stage
-from tocsin.core.partition import Phase
+from tocsin.core.partition import Partition, Phase
 from tocsin.core.statements import (
     Opened,
     Payload,
@@ -175,11 +176,22 @@ def of_quiet(region: Region) -> list[str]:
             continue
         views = _views(region, case.key)
         found = _of_stage(region, case.key, case.stage, case.kind, case.row, views)
-        if not (region.silent and found == ["needless-halt"]):  # the way out asks the store, which answers nothing
+        if found and not _waits_for_its_store(region, machine, case, found):
             breaches += found
         if case.stage is Stage.QUARANTINED and any(view.stored for view in views):
             breaches.append("quarantined-though-stored")
     return breaches
+
+
+def _waits_for_its_store(region: Region, machine: Partition, case: Case, found: list[str]) -> bool:
+    """Whether the table says RETRY before anything else: the way out of a halt, and of what was set aside for another
+    reason before the store stopped answering, begins with an answer of the store, and a grace from then on.
+    """
+    if found == ["needless-halt"]:
+        return region.silent
+    since_s = max(case.failed_s, machine.known.answering_since_s)
+    in_grace = not machine.known.answers or region.now.mono_s - since_s < LIMITS.grace_s
+    return case.kind is Kind.UNAVAILABLE and (region.silent or in_grace)
 
 
 def of_rest(regions: list[Region]) -> list[str]:
@@ -229,7 +241,8 @@ def _owes_an_answer(region: Region) -> bool:
 
 
 def _of_halts(regions: list[Region]) -> list[str]:
-    living = [r for r in regions if r.machine is not None and not any(_is_drained(x, r.name) for x in regions)]
+    running = [r for r in regions if r.machine is not None and not r.silent]  # a silent store is a reason of its own
+    living = [r for r in running if not any(_is_drained(x, r.name) for x in regions)]
     halted = [
         region
         for region in living

@@ -29,7 +29,9 @@ LIMITS: Final = Limits(
     aside_retry_max_s=0.8,
     budget_services=2,
 )
-AGE_MAX: Final = 4
-"""Units beyond which an age makes no difference any more: longer than every limit."""
-BEAT_MIN: Final = -12
-"""The number of a heartbeat that is so old that nothing depends on which it was."""
+AGE_MAX: Final = 3
+"""Units from which on an age makes no difference any more: the longest limit."""
+BEAT_MIN: Final = -AGE_MAX - 1
+"""The number of a heartbeat that was read, and is so old that no echo of it counts. One that still waits to be brought
+across stays one above it: however old both are, it is the later one.
+"""

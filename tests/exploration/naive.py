@@ -9,7 +9,7 @@ the normal form of a copy. So if the two counts agree, machines of one normal fo
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.exploration.normal import freeze, shift_statement
+from tests.exploration.normal import freeze, shift_waiting
 from tests.exploration.region import Batch, Region
 from tests.exploration.step import Step
 from tests.exploration.world import State, World
@@ -31,10 +31,7 @@ class Naive:
         copies = [region.copy() for region in self.regions]
         for one in copies:
             one.normalise()
-        ledgers = {
-            way: tuple(tuple(shift_statement(one, clock) for one in batch) for batch in said)
-            for way, said in self.ledgers.items()
-        }
+        ledgers = {way: tuple(shift_waiting(batch, clock) for batch in said) for way, said in self.ledgers.items()}
         requests = {way: tuple(records) for way, records in self.requests.items()}
         return tuple(one.form() for one in copies), freeze(ledgers), freeze(requests)
 

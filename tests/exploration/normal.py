@@ -6,9 +6,10 @@ A search that remembers states ends only if states repeat. A machine's memory ho
 for ever though nothing depends on them any more. So every machine is brought into a normal form, in which
 
 * **time stands still**: all times are shifted so that `now` is the constant `NOW`; an age beyond the longest limit is
-  that limit (`AGE_MAX`), since every comparison in the core is of an age with a limit;
-* **heartbeats** are numbered from the present one, for all regions alike (a heartbeat is only compared with another);
-  one that is older than any echo that counts is the oldest;
+  that limit, since every comparison in the core is of an age with a limit;
+* **heartbeats** are numbered by their age: a machine that missed some goes on from the present one (a heartbeat is only
+  compared with another of its owner); one that is older than any echo that counts is the oldest. Of one that was read,
+  what it echoes is forgotten, since that is told once; and a machine reads its own for nothing;
 * **versions** of kept rows and numbers of writes are their ranks: they are only compared with one another;
 * **texts** (reasons, evidence) are empty, and of a row's decisions there remain those that are ever looked at again;
 * counters for people (`tries`, `decided`, `seen`) are empty: the limits of the search make every pause constant.
@@ -121,9 +122,11 @@ def _copy_hand(hand: Hand) -> Hand:
 # Time -----------------------------------------------------------------------------------------------------------
 
 
-def younger(seconds: float, units: int) -> float:
-    """A time of a monotonic clock, when `units` have passed since."""
-    return max(seconds - units * UNIT_S, NOW.mono_s - AGE_MAX)
+def younger(seconds: float, units: int, limit_s: float = AGE_MAX) -> float:
+    """A time of a monotonic clock, when `units` have passed since. From the limit on that it is compared with, an age
+    makes no difference.
+    """
+    return max(seconds - units * UNIT_S, NOW.mono_s - limit_s)
 
 
 def younger_us(unix_us: int, units: int) -> int:
@@ -131,9 +134,9 @@ def younger_us(unix_us: int, units: int) -> int:
     return max(unix_us - units * UNIT_US, NOW.unix_us - AGE_MAX * UNIT_US)
 
 
-def older_beat(beat: Beat, units: int) -> Beat:
+def older_beat(beat: Beat, units: int, oldest: int = BEAT_MIN) -> Beat:
     """A heartbeat, renumbered when `units` have passed since."""
-    return Beat(beat.epoch, max(beat.n - units, BEAT_MIN))
+    return Beat(beat.epoch, max(beat.n - units, oldest))
 
 
 @cache
@@ -141,7 +144,12 @@ def _shift_said(said: Said, units: int) -> Said:
     return msgspec.structs.replace(said, since_us=younger_us(said.since_us, units), reason="")
 
 
-def shift_statement(statement: Statement | Unknown, units: int) -> Any:
+def shift_waiting(batch: Iterable[Statement], units: int) -> tuple[Any, ...]:
+    """What waits to be brought across, when `units` have passed since."""
+    return tuple(shift_statement(one, units, BEAT_MIN + 1) for one in batch)
+
+
+def shift_statement(statement: Statement | Unknown, units: int, oldest: int = BEAT_MIN) -> Any:
     """A statement, when `units` have passed since it was said."""
     match statement:
         case Said():
@@ -149,7 +157,7 @@ def shift_statement(statement: Statement | Unknown, units: int) -> Any:
         case Standing():
             return msgspec.structs.replace(
                 statement,
-                beat=older_beat(statement.beat, units),
+                beat=older_beat(statement.beat, units, oldest),
                 at_us=0,
                 heard={peer: older_beat(beat, units) for peer, beat in sorted(statement.heard.items())},
             )
@@ -157,18 +165,27 @@ def shift_statement(statement: Statement | Unknown, units: int) -> Any:
             return statement
 
 
+def without_echoes(standing: Standing) -> Standing:
+    """A heartbeat that was read."""
+    beat = standing.beat if standing.beat.n > -AGE_MAX else Beat(standing.beat.epoch, BEAT_MIN)
+    return msgspec.structs.replace(standing, beat=beat, heard={})
+
+
 def shift_machine(machine: Partition, units: int) -> None:
-    """Brings a machine's memory into the normal form, when `units` have passed since it was last there."""
+    """Brings a machine's memory into the normal form, when `units` have passed since it was last there. Only copies of
+    it take a step from now on.
+    """
+    machine._handlers = {}  # which refer to it: without them it is freed as soon as nobody needs it
     _shift_knowledge(machine, units)
     sources, cases = machine.sources, machine.cases
-    sources._saved_s = younger(sources._saved_s, units)
-    machine._beat_s = younger(machine._beat_s, units)
-    machine._beat = max(machine._beat - units, BEAT_MIN)
+    sources._saved_s = younger(sources._saved_s, units, LIMITS.flush_every_s)
+    machine._beat_s = younger(machine._beat_s, units, LIMITS.standing_every_s)
+    machine._beat = max(machine._beat - units, 0)
     machine.seen = {}
     cases.decided.clear()
     for case in {id(one): one for one in (*cases.open.values(), *cases.tries)}.values():
         case.since_us = younger_us(case.since_us, units) if case.kind is not None else 0
-        case.failed_s = younger(case.failed_s, units) if case.kind is not None else 0.0
+        case.failed_s = younger(case.failed_s, units, LIMITS.grace_s) if case.kind is not None else 0.0
         case.next_try_s = max(case.next_try_s - units * UNIT_S, NOW.mono_s)
         case.tries, case.reason = 0, ""
         case.decisions = shorten(case.decisions)
@@ -177,14 +194,15 @@ def shift_machine(machine: Partition, units: int) -> None:
 def _shift_knowledge(machine: Partition, units: int) -> None:
     known = machine.known
     book, hearing = known.book, known.hearing
-    known.answering_since_s = younger(known.answering_since_s, units)
+    known.answering_since_s = younger(known.answering_since_s, units, LIMITS.grace_s)
     if known.silent_since_s is not None:
-        known.silent_since_s = younger(known.silent_since_s, units)
+        known.silent_since_s = younger(known.silent_since_s, units, LIMITS.grace_s)
     known._sent = {key: shift_statement(said, units) for key, said in known._sent.items()}
     if units:  # what was said is in the normal form from the moment that it is said
         for key, words in book.words.items():
             book.words[key] = {replica: shift_statement(said, units) for replica, said in words.items()}
         book.standings = {key: shift_statement(standing, units) for key, standing in book.standings.items()}
+    book.standings = {key: without_echoes(one) for key, one in book.standings.items() if key != known.place.me}
     hearing._assigned_s = younger(hearing._assigned_s, units)
     oldest_s = NOW.mono_s - LIMITS.ask_limit_s
     sent = ((older_beat(beat, units), younger(sent_s, units)) for beat, sent_s in hearing._sent.items())
@@ -319,7 +337,7 @@ _LEFT_OUT: Final = frozenset({"_handlers", "known", "_known", "_sources", "_case
 
 
 def freeze_machine(machine: Partition) -> tuple[Any, ...]:
-    """The normal form of a machine that `shift_machine` and the ranks have gone over."""
+    """The normal form of a machine that `shift_machine` and the ranks have gone over, in parts that many share."""
     known, cases = machine.known, machine.cases
     return (
         known.place.epoch,

@@ -24,6 +24,7 @@ from tests.exploration.normal import (
     shift_effect,
     shift_machine,
     shift_statement,
+    without_echoes,
     younger,
 )
 from tests.exploration.store import Store
@@ -173,8 +174,11 @@ class Region:
         ledger = self.ledgers[origin]
         for statement in batch:
             key = codec.encode_statement(statement)[0]
-            earlier = () if isinstance(statement, Standing) else ledger.get(key, ())
-            others = [one for one in earlier if one != statement]
+            if isinstance(statement, Standing):
+                if origin != self.name:
+                    ledger[key] = (without_echoes(statement),)
+                continue
+            others = [one for one in ledger.get(key, ()) if one != statement]
             ledger[key] = (*sorted(others, key=codec.encode_statement), statement)
 
     def read_ledgers(self, *, compacted: bool) -> list[Statement]:
@@ -225,11 +229,11 @@ class Region:
         self.ghost = ranked(self.ghost) if self.ghost is not None else None
 
     def form(self) -> tuple[Any, ...]:
-        """The normal form of a region that `normalise` has gone over."""
-        machine = freeze_machine(self.machine) if self.machine is not None else None
+        """The normal form of a region that `normalise` has gone over, in parts that many have in common."""
+        machine = freeze_machine(self.machine) if self.machine is not None else ()
         return (
             self.name,
-            machine,
+            *machine,
             self.store.form(),
             tuple([freeze(op) for op in self.ops]),
             freeze(self.says),

@@ -1,8 +1,9 @@
-"""The search: every state that can be reached, in order of distance, and from each the way back to rest.
+"""The search: every state that can be reached, and from each the way back to rest.
 
 From a state the search follows what can happen by itself, in every order, and, while changes are left, everything
 that can change in the environment. Time passes when nothing else can happen, or as a change. A state that was seen
-before is not searched again, so the search ends when there is nothing new.
+before is not searched again, so the search ends when there is nothing new. States are taken in order of distance; but
+where no change is left, and one fixed order, the only way on is followed at once, so that little is held at a time.
 
 From where nothing is under way, the environment is healed in two stages, and one fixed order of events is followed
 until states repeat: first the network and the processes, then the stores, dead regions and drains. At the rest of each
@@ -11,6 +12,7 @@ livelock.
 """
 
 from array import array
+from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
@@ -37,8 +39,7 @@ class Search:
         self.moves = 0
         self.rests = 0
         self.breaches: list[Breach] = []
-        self.complete = True
-        self._at = 0
+        self._waiting = deque[int]()
         self._states: list[State] = []
         self._seen: dict[State, int] = {}
         self._parents = array("q")
@@ -53,34 +54,35 @@ class Search:
         return len(self._states)
 
     @property
+    def complete(self) -> bool:
+        """Whether everything that can be reached was."""
+        return not self._waiting
+
+    @property
     def settled(self) -> int:
         """How many states of healed worlds were found on the ways to rest."""
         return sum(map(len, self._settled))
-
-    @property
-    def depth(self) -> int:
-        """Every trace of so many steps was searched."""
-        steps, at = 0, self._at
-        while at < len(self._parents) and self._parents[at] >= 0:
-            at, steps = self._parents[at], steps + 1
-        return steps
 
     def run(self, tell: Callable[["Search"], None] = lambda _: None) -> None:
         """Searches until nothing is new, a promise is broken, or there are too many states."""
         for root in self._roots:
             self._add(root, -1)
-        while self._at < len(self._states) and len(self.breaches) < self._stop_at:
+        expanded = 0
+        while self._waiting and len(self.breaches) < self._stop_at:
             if len(self._states) >= self._states_max:
-                self.complete = False
                 return
-            self._expand(self._at)
-            self._at += 1
-            if self._at % 500 == 0:
+            self._expand(self._waiting.popleft())
+            expanded += 1
+            if expanded % 500 == 0:
                 tell(self)
 
     def _add(self, state: State, parent: int) -> None:
         if state not in self._seen:
-            self._seen[state] = len(self._states)
+            number = self._seen[state] = len(self._states)
+            if state.turns == 0 and not state.left:  # only one thing can happen: followed at once, nothing waits
+                self._waiting.appendleft(number)
+            else:
+                self._waiting.append(number)
             self._states.append(state)
             self._parents.append(parent)
 

@@ -8,12 +8,13 @@ region's next state depends on itself and the action alone, each of its transiti
 looked up ever after; a transition of the world costs a few look-ups.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from tests.exploration import changes, checks
-from tests.exploration.normal import freeze, shift_statement
+from tests.exploration.normal import freeze, shift_statement, shift_waiting
 from tests.exploration.region import OWN, Batch, Nature, Region
 from tests.exploration.step import carry_out
 from tocsin.core.failures import Kind
@@ -23,6 +24,8 @@ from tocsin.core.statements import Standing
 
 Action = tuple[Any, ...]
 SECOND: Final = 1_699_999_000
+REGIONS_HELD: Final = 50_000
+"""Some 500 MB."""
 
 
 class State(NamedTuple):
@@ -77,6 +80,51 @@ class Table:
         return number
 
 
+class Regions:
+    """Gives equal regions one number. So that memory lasts, only those that were needed last are held; another is made
+    again from the one that it came from.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._parts = Table()
+        self._origins: list[tuple[int, Action] | Region] = []
+        self._held: OrderedDict[int, Region] = OrderedDict()
+
+    def number(self, region: Region, origin: tuple[int, Action] | None = None) -> int:
+        """The number of a region; `origin`: the number of the one that it came from, and by which action."""
+        region.normalise()
+        parts = tuple([self._parts.number(part, None) for part in region.form()])
+        number = self._numbers.setdefault(parts, len(self._origins))
+        if number == len(self._origins):
+            self._origins.append(origin or region)
+            self._hold(number, region)
+        return number
+
+    def region(self, number: int) -> Region:
+        """The region that a number stands for."""
+        missing = []
+        while (region := self._held.get(number)) is None:
+            origin = self._origins[number]
+            if isinstance(origin, Region):
+                region = origin
+                break
+            missing.append((number, origin[1]))
+            number = origin[0]
+        for made, action in reversed(missing):
+            region = carry_out(region, [action]).region
+            region.normalise()
+            self._hold(made, region)
+        if number in self._held:
+            self._held.move_to_end(number)
+        return region
+
+    def _hold(self, number: int, region: Region) -> None:
+        self._held[number] = region
+        if len(self._held) > REGIONS_HELD:
+            self._held.popitem(last=False)
+
+
 class World:
     """All transitions of a set of regions, each computed once."""
 
@@ -90,7 +138,7 @@ class World:
         self._prompt: dict[int, Local | None] = {}
         self.ways = tuple((s, t) for s in range(len(names)) for t in range(len(names)) if s != t)
         self._out = tuple(tuple(n for n, way in enumerate(self.ways) if way[0] == s) for s in range(len(names)))
-        self._regions, self._links, self._batches, self._parts = Table(), Table(), Table(), Table()
+        self._regions, self._links, self._batches = Regions(), Table(), Table()
         self._moves: dict[int, list[Local]] = {}
         self._single: dict[tuple[int, Action], Local] = {}
         self._changes: dict[int, list[changes.Change]] = {}
@@ -103,8 +151,7 @@ class World:
 
     def region(self, number: int) -> Region:
         """The region that a number stands for. Nobody changes it."""
-        region: Region = self._regions.values[number]
-        return region
+        return self._regions.region(number)
 
     def link(self, number: int) -> Link:
         """The link that a number stands for."""
@@ -121,12 +168,6 @@ class World:
         """How many transitions of single regions ran the core."""
         return len(self._single) + sum(map(len, self._moves.values()))
 
-    def number_of(self, region: Region) -> int:
-        """The number of a region."""
-        region.normalise()
-        parts = tuple(self._parts.number(part, None) for part in region.form())
-        return self._regions.number(parts, region)
-
     def link_number(self, link: Link) -> int:
         """The number of a link."""
         return self._links.number((link.cut, freeze(link.ledger), link.requests), link)
@@ -141,9 +182,11 @@ class World:
         return known
 
     def _compute(self, number: int, action: Action) -> Local:
-        done = carry_out(self.region(number), [self._spell_out(action)])
+        spelled_out = self._spell_out(action)
+        done = carry_out(self.region(number), [spelled_out])
         sent = tuple(self.batch_number(batch, done.region.clock) for batch in done.sent)
-        return Local(action, self.number_of(done.region), sent, tuple(dict.fromkeys(done.breaches)))
+        after = self._regions.number(done.region, (number, spelled_out))
+        return Local(action, after, sent, tuple(dict.fromkeys(done.breaches)))
 
     def batch_number(self, batch: Batch, units: int = 0) -> int:
         """The number of what was said at one time."""
@@ -254,7 +297,7 @@ class World:
         known = self._older.get(number)
         if known is None:
             link = self.link(number)
-            older = tuple(tuple(shift_statement(one, 1) for one in batch) for batch in link.ledger)
+            older = tuple(shift_waiting(batch, 1) for batch in link.ledger)
             known = self._older[number] = self.link_number(link._replace(ledger=older))
         return known
 
@@ -329,7 +372,7 @@ class World:
             region = Region(name, tuple(peer for peer in self.names if peer != name), keys)
             region.logs, region.starts = dict.fromkeys(region.sources, ()), dict.fromkeys(region.sources, 0)
             region.ledgers = {origin: {} for origin in self.names}
-            numbers.append(self.number_of(region))
+            numbers.append(self._regions.number(region))
         state = self.rest(State(tuple(numbers), (self.link_number(Link()),) * len(self.ways), left))
         taken = {
             index: tuple(records[n] for n in natures if n % len(self.names) == index)
@@ -355,7 +398,7 @@ class World:
         region.split = split
         region.logs[OWN] = records
         region.backup = region.store.copy()
-        return self.number_of(region)
+        return self._regions.number(region)
 
     def rest(self, state: State) -> State:
         """Where one fixed order of everything ends."""
