@@ -53,16 +53,21 @@ class Flight:
 
     def finish(self, end: End, now_us: int) -> bool:
         """Its end is known; of several the best known counts. False: that changes nothing."""
-        if self.end is not None and _RANK[end.outcome] <= _RANK[self.end.outcome]:
-            return False
-        self.end = end
         if end.outcome is not Outcome.DELIVERED:
             self.lapse(min(end.at_us, now_us))
+        if self.end is not None and not is_better(end, self.end):
+            return False
+        self.end = end
         return True
 
     def lapse(self, at_us: int) -> None:
         """It covers no longer, from then on."""
         self.lapsed_us = min(at_us, self.lapsed_us) if self.lapsed_us else max(at_us, 1)
+
+
+def is_better(end: End, than: End) -> bool:
+    """Whether an end tells more than another: delivered, then failed, then unknown."""
+    return _RANK[end.outcome] > _RANK[than.outcome]
 
 
 class Covers:

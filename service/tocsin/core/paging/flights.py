@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tocsin.core.paging.agenda import Agenda
 from tocsin.core.paging.channel import Channel
-from tocsin.core.paging.covers import Flight
+from tocsin.core.paging.covers import Flight, is_better
 from tocsin.core.paging.effects import Alarm, Effect, Item, SayEnd
 from tocsin.core.paging.feedback import End, Intent, IntentId, Outcome
 from tocsin.core.paging.keeping import Keeping
@@ -96,7 +96,9 @@ class Flights:
         flight = channel.covers.flights.get(said.id) if channel is not None and channel.covers is not None else None
         if isinstance(said, End):
             if flight is None:
-                _remember(self._early, said.id, said)
+                known = self._early.get(said.id)
+                if known is None or is_better(said, known):
+                    _remember(self._early, said.id, said)
             else:
                 self._heard_end(flight, said, now_us)
         elif flight is not None:

@@ -62,11 +62,12 @@ class Keeping:
             return soon or since_s >= self._limits.keep_every_s
         return since_s >= self._limits.keep_every_s * IDLE_KEEPS
 
-    def kept(self, number: int, *, ok: bool) -> None:
-        """A `Keep` ended."""
+    def kept(self, number: int, mono_s: float, *, ok: bool) -> None:
+        """A `Keep` ended. One that failed is repeated after the interval."""
         if number != self._number or self._under_way is None:
             return
         if not ok:
+            self._kept_s = mono_s
             self._changed = {**dict.fromkeys(self._under_way), **self._changed}
         self._failed = not ok
         self._under_way = None

@@ -191,7 +191,7 @@ class Pager:
                 if flight is not None:
                     yield from self._flights.finish(flight, outcome, now.unix_us, reason, method)
             case Kept(number, ok):
-                self._keeping.kept(number, ok=ok)
+                self._keeping.kept(number, now.mono_s, ok=ok)
             case Tick():
                 yield from self._tick(event, now)
             case Stop():

@@ -65,7 +65,7 @@ class Roster:
         for id, theirs in by_user.items():
             user = self[id]
             if not user.has_room(len(theirs)):
-                user.forget(now_us - us(self._limits.remember_s))
+                user.forget(now_us - us(self._limits.remember_s), len(theirs))
             opened = []
             for assignment in theirs:
                 concern = user.assign(assignment, self._from_us(assignment, now_us), now_us)

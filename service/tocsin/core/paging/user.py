@@ -148,11 +148,11 @@ class User(msgspec.Struct, eq=False, gc=False):
             concern.is_open for concern in self.concerns
         )
 
-    def forget(self, before_us: int) -> None:
+    def forget(self, before_us: int, more: int = 0) -> None:
         """Let go of what ended before then: incidents, and intents that no open incident needs. When there is no room
-        for more, of all that ended.
+        for so many more incidents, of all that ended.
         """
-        full = not self.has_room(0)
+        full = not self.has_room(more)
         self.concerns = [one for one in self.concerns if one.is_open or (one.at_us >= before_us and not full)]
         self.by_name = {one.name: one for one in self.concerns} if len(self.concerns) > FEW else None
         person = self.person
