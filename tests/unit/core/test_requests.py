@@ -159,12 +159,13 @@ def test_a_record_with_neither_key_nor_tick_is_undecodable() -> None:
     assert "no key" in content.reason
 
 
-def test_of_a_newer_schema_the_key_is_still_known() -> None:
+def test_of_a_newer_schema_key_and_arrival_are_still_known() -> None:
     content = decode_record(with_header(H_SCHEMA, b"%d" % (SCHEMA + 1)))
 
     assert isinstance(content, Unreadable)
     assert content.too_new
     assert content.key == REQUEST.key
+    assert content.arrival == REQUEST.arrival
 
 
 def test_a_set_is_decoded_in_order() -> None:
