@@ -149,7 +149,7 @@ async def _explain(settings: Settings, user: str, id: int, region: str | None, *
             raise typer.Exit(output.Status.UNKNOWN)
         async with directories.opened(settings, topology, region) as place:
             look = Look(user, incident, place.directory, now_us())
-            stores = {topology.region(name): store for name, store in reached.stores.items()}
+            stores = [(topology.region(name), store) for name, store in reached.stores.items()]
             facts = await look.facts(stores)
     if as_json:
         output.show_json(facts)

@@ -23,6 +23,7 @@ class Role(StrEnum):
     INTAKE = "intake"
     CREATOR = "creator"
     QUERIER = "querier"
+    NOTIFIER = "notifier"
     MIRROR = "mirror"
     TRIAL = "trial"
 
@@ -70,6 +71,10 @@ def run(  # noqa: PLR0917 (one argument an option)
             process.run(frame, opened(frame))
         case Role.CREATOR:
             process.run(frame, services.creator(frame, _numbers(partitions), _trial_command(frame)))
+        case Role.NOTIFIER:
+            from tocsin.roles import paging_service
+
+            process.run(frame, paging_service.notifier(frame))
         case Role.MIRROR:
             process.run(frame, services.mirror(frame))
 

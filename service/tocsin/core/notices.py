@@ -20,7 +20,7 @@ from tocsin.core.entries import Entry
 from tocsin.core.ids import SECONDS_MAX, Parent, RequestKey, digest, format_id, parse_id
 from tocsin.core.json_rules import Member, Text
 from tocsin.core.paging.effects import Item
-from tocsin.core.paging.feedback import End, Intent, IntentId
+from tocsin.core.paging.feedback import End, Intent
 from tocsin.core.requests import Request
 
 NOTIFY: Final = "notify"
@@ -81,21 +81,12 @@ def notice_of(entry: Entry) -> Notice | None:
     return notice
 
 
-def bundle_id(id: IntentId, partition: int) -> str:
-    """The name of a page: that of its intent, with the user partition in which that is unique."""
-    return f"{id.region}-{partition}-{id.epoch}-{id.sequence}"
+def requests_of(intent: Intent, end: End, items: Sequence[Item], received_us: int) -> list[Request]:
+    """The requests that tell of a page's end, one an incident that it was about. `received_us`: they are made now."""
+    return [_request(intent, end, item, len(items), received_us) for item in items]
 
 
-def requests_of(partition: int, intent: Intent, end: End, items: Sequence[Item], received_us: int) -> list[Request]:
-    """The requests that tell of a page's end, one an incident that it was about.
-
-    `partition` is the user partition; `received_us`: they are made now.
-    """
-    bundle = bundle_id(intent.id, partition)
-    return [_request(bundle, intent, end, item, len(items), received_us) for item in items]
-
-
-def _request(bundle: str, intent: Intent, end: End, item: Item, size: int, received_us: int) -> Request:
+def _request(intent: Intent, end: End, item: Item, size: int, received_us: int) -> Request:
     incident = item.assignment.incident
     said: dict[str, Any] = {
         "event_action": NOTIFY,
@@ -105,7 +96,7 @@ def _request(bundle: str, intent: Intent, end: End, item: Item, size: int, recei
         "method": intent.channel.method[:TEXT_MAX],
         "outcome": end.outcome.value,
         "region": intent.id.region,
-        "bundle": bundle,
+        "bundle": intent.name[:TEXT_MAX],
         "place": intent.place,
         "why": intent.why,
         "urgency": intent.channel.urgency,
@@ -118,11 +109,13 @@ def _request(bundle: str, intent: Intent, end: End, item: Item, size: int, recei
         "is_new": item.is_new,
     }
     body = _ENCODER.encode(said)
-    return Request(_key(bundle, end, incident.parent, incident.id, body), received_us, intent.id.region, SCHEMA, body)
+    return Request(
+        _key(intent.name, end, incident.parent, incident.id, body), received_us, intent.id.region, SCHEMA, body
+    )
 
 
-def _key(bundle: str, end: End, parent: Parent, incident: int, body: bytes) -> RequestKey:
-    state = blake2b(f"{bundle}\0".encode(), digest_size=4, person=b"notice")
+def _key(name: str, end: End, parent: Parent, incident: int, body: bytes) -> RequestKey:
+    state = blake2b(f"{name}\0".encode(), digest_size=4, person=b"notice")
     state.update(parent.encode() + incident.to_bytes(8, "big"))
     second = min(max(end.at_us // 1_000_000, 0), SECONDS_MAX)
     return RequestKey(parent, second << 32 | int.from_bytes(state.digest(), "big"), digest(parent.encode(), body))

@@ -47,11 +47,11 @@ class Look:
         self.urgency = self.service.urgency_of(incident.urgency) if self.service else incident.urgency
         self.ways: Ways = list(self.person.reached_by(self.urgency)) if self.person else []
 
-    async def facts(self, stores: Mapping[Region, Store]) -> dict[str, Any]:
+    async def facts(self, stores: Sequence[tuple[Region, Store]]) -> dict[str, Any]:
         """Everything that explains it, as JSON knows it. Times are Unix microseconds. Raises `EngineError`."""
         incident = self.incident
         entries = []
-        for store in stores.values():
+        for _, store in stores:
             entries += (await store.entries_of([incident.parent])).get(incident.parent, [])
         pages = [page for page in pages_of(entries) if page.told.user == self.user and self._is_about(page)]
         return {
@@ -71,7 +71,7 @@ class Look:
             "obstacles": list(self._obstacles()),
             "rules": [self._rule(rule, method) for rule, method in self.ways],
             "pages": [page.facts for page in reversed(pages)],
-            "regions": {region.name: await self._kept(region, store) for region, store in stores.items()},
+            "regions": {region.name: await self._kept(region, store) for region, store in stores},
         }
 
     def _is_about(self, page: Page) -> bool:
@@ -123,25 +123,26 @@ class Look:
         return {
             "known": concern is not None,
             "open": concern is not None and concern.is_open,
-            "channels": [self._channel(user, rule, method, views) for rule, method in self.ways],
+            "channels": [self._channel(user, way, views) for way in self.ways],
             "why": "" if concern is not None else "its notifier was never told that the incident is the user's",
         }
 
     def _channel(
-        self, user: User, rule: Rule, method: Method, views: Mapping[tuple[str, str], ChannelView]
+        self, user: User, way: tuple[Rule, Method], views: Mapping[tuple[str, str], ChannelView]
     ) -> dict[str, Any]:
-        """How it stands with one rule: which intents cover it, or when it will be paged for and why then."""
+        """How it stands with one rule: which pages were about it, or when there will be one and why then."""
+        rule, method = way
         view = views.get((method.id, self.urgency))
         channel = user.channel(method.id, self.urgency)
         pair = pair_of(self.incident.key, rule.id)
         flights = channel.covers.of(pair) if channel is not None and channel.covers is not None else ()
-        named = {str(flight.intent.id) for flight in flights}
+        named = {flight.intent.name for flight in flights}
         printed = str(self.incident.key)
         is_waiting = view is not None and any(one.incident == printed and one.rule == rule.id for one in view.waiting)
         return {
             "rule": rule.id,
             "method": method.id,
-            "intents": [msgspec.to_builtins(one) for one in view.sent if one.intent in named] if view else [],
+            "pages": [msgspec.to_builtins(one) for one in view.sent if one.intent in named] if view else [],
             "next_us": view.next_us if view and is_waiting else None,
             "because": view.because if view and is_waiting else None,
         }
@@ -204,7 +205,7 @@ def _kept(kept: Mapping[str, Any], when: When) -> Iterator[str]:
     if not kept["open"]:
         yield "the incident is not the user's to be told any more"
     for channel in kept["channels"]:
-        for intent in channel["intents"]:
-            yield f"{channel['method']}: covered by page {intent['intent']}, which is {intent['outcome']}"
+        for page in channel["pages"]:
+            yield f"{channel['method']}: page {page['intent']} is about it: {page['outcome']}"
         if channel["next_us"] is not None:
             yield f"{channel['method']}: pending until {when(channel['next_us'])}: {channel['because']}"

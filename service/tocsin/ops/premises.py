@@ -39,7 +39,17 @@ SERVICES: Final = {
     "storage": "Storage",
 }
 """Id and name of the services that the first start makes: so many that neither the budget's five nor half is all."""
-USERS: Final = [{"id": "on-call", "name": "On Call", "email": "on-call@example.org"}]
+ON_CALL: Final = "on-call"
+USERS: Final[list[dict[str, Any]]] = [
+    {
+        "id": ON_CALL,
+        "name": "On Call",
+        "email": "on-call@example.org",
+        "methods": [{"id": "inbox", "kind": "inbox", "address": ON_CALL}],
+        "rules": [{"method": "inbox", "urgency": "high"}, {"method": "inbox", "urgency": "low"}],
+    }
+]
+"""Who is paged for the demo service: into a file, since nothing else is certain to be there."""
 TOKEN_NAME: Final = "tocsin up"  # noqa: S105 (a name)
 LOCK: Final = "supervisor.lock"
 _HEADING: Final = """\
@@ -124,6 +134,9 @@ def _new_directory() -> dict[str, Any]:
         {"id": id, "name": name, "routing_keys": [secrets.token_hex(ROUTING_KEY_LENGTH // 2)]}
         for id, name in SERVICES.items()
     ]
+    for service in services:
+        if service["id"] == DEMO_SERVICE:
+            service["responders"] = [ON_CALL]
     return {"services": services, "users": USERS}
 
 

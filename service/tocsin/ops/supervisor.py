@@ -23,7 +23,7 @@ from tocsin.ops.premises import DEMO_SERVICE, alone, clear, make_directories, ow
 from tocsin.settings import PREFIX, Settings, variable
 from tocsin.topology import OVERRIDE_PREFIX, EmbeddedLog, Region
 
-ROLES: Final = ("creator", "intake", "querier")
+ROLES: Final = ("creator", "intake", "querier", "notifier")
 READY_S_MAX: Final = 60.0
 LOOK_EVERY_S: Final = 0.15
 CHECK_S_MAX: Final = 5.0

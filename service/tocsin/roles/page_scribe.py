@@ -136,7 +136,7 @@ class PageScribe:
         """Appends the entries that tell of pages, to the requests of each incident's partition."""
         records: dict[int, list[Record]] = defaultdict(list)
         for one in ends:
-            for request in requests_of(self._partition, one.intent, one.end, one.items, now().unix_us):
+            for request in requests_of(one.intent, one.end, one.items, now().unix_us):
                 number = partition_of(request.key.parent, self._region.partitions)
                 records[number].append(encode_request(request))
         try:

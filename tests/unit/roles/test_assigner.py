@@ -200,7 +200,7 @@ def notice(of: Request, at_us: int) -> Request:
     channel = ChannelKey("ann", "box", "high")
     intent = Intent(IntentId("a", 1, 0), channel, b"", at_us, at_us, 0, "due")
     end = End(intent.id, channel, Outcome.DELIVERED, at_us, "box")
-    [made] = requests_of(3, intent, end, [Item(assignment, is_new=True)], at_us)
+    [made] = requests_of(intent, end, [Item(assignment, is_new=True)], at_us)
     return made
 
 

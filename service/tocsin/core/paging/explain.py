@@ -106,7 +106,7 @@ def _sent(flight: Flight) -> Sent:
     intent, end = flight.intent, flight.end
     outcome = end.outcome.value if end is not None else "in progress" if flight.in_progress else "lapsed without an end"
     return Sent(
-        intent=str(intent.id),
+        intent=intent.name,
         region=intent.id.region,
         place=intent.place,
         why=intent.why,

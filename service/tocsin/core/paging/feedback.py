@@ -72,6 +72,11 @@ class Intent(msgspec.Struct, frozen=True, tag="intent"):
             raise ValueError("an intent covers whole pairs, within the limit")
 
     @property
+    def name(self) -> str:
+        """What people and receivers know the page by. Unique: the id alone is so within one user partition."""
+        return f"{self.id}-{self.channel.user}"
+
+    @property
     def pairs(self) -> list[bytes]:
         """What it covers, by name."""
         return [self.covers[i : i + PAIR_BYTES] for i in range(0, len(self.covers), PAIR_BYTES)]

@@ -44,7 +44,7 @@ def render(bundle: Bundle) -> Message:
     if old:
         lines += ["", f"{len(old)} still open:", *_lines(old)]
     spoken = f"Tocsin. {len(bundle.items)} open incident{'s' * bool(more)}. {service}: {title}."
-    return Message(str(bundle.intent.id), bundle, subject, subject, "\n".join(lines) + "\n", clean(spoken, 500))
+    return Message(bundle.intent.name, bundle, subject, subject, "\n".join(lines) + "\n", clean(spoken, 500))
 
 
 def _lines(items: list[Item]) -> list[str]:

@@ -116,7 +116,7 @@ def payload(bundle: Bundle) -> bytes:
     intent = bundle.intent
     items: list[dict[str, Any]] = []
     data = {
-        "bundle": str(intent.id),
+        "bundle": intent.name,
         "region": intent.id.region,
         "place": intent.place,
         "why": intent.why,

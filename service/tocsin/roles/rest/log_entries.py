@@ -11,9 +11,8 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from tocsin.core.acts import ANNOTATE
 from tocsin.core.entries import Entry, EntryFilter
-from tocsin.core.incidents import Incident, owner_of
+from tocsin.core.incidents import WORDS, Incident, owner_of
 from tocsin.roles.rest import models
 from tocsin.roles.rest.desk import PAGE_DEFAULT, Desk, Id, Limit, Offset, Page, Total
 from tocsin.roles.rest.errors import invalid
@@ -32,7 +31,7 @@ Overview = Annotated[bool, Query(description="Whether to show only what changed 
 
 def actions_of(*, is_overview: bool) -> tuple[str, ...]:
     """The actions of the entries to show. Change events are kept in the log too, and are none of an incident."""
-    return OVERVIEW if is_overview else (*OVERVIEW, ANNOTATE)
+    return OVERVIEW if is_overview else (*OVERVIEW, *WORDS)
 
 
 def routes(desk: Desk) -> APIRouter:

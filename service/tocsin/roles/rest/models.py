@@ -103,7 +103,7 @@ class Channel(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: Literal["api", "note"]
+    type: Literal["api", "note", "auto"]
     summary: str
     details: Any
 
@@ -117,7 +117,9 @@ class EventDetails(BaseModel):
 class LogEntry(Reference):
     """A log entry: one immutable row of the incident log."""
 
-    type: Literal["trigger_log_entry", "acknowledge_log_entry", "resolve_log_entry", "annotate_log_entry"]
+    type: Literal[
+        "trigger_log_entry", "acknowledge_log_entry", "resolve_log_entry", "annotate_log_entry", "notify_log_entry"
+    ]
     created_at: str
     agent: Reference
     channel: Channel

@@ -169,6 +169,7 @@ class Shapes:
                 "type": "auto",
                 "notification": {"type": kind, "status": notice.outcome, "address": None},
                 "summary": summary,
+                "details": None,
             },
             "service": service,
             "incident": None if incident is None else self._incident_reference(incident),
