@@ -52,7 +52,9 @@ class Concern(msgspec.Struct, eq=False, gc=False):
         self.at_us = assignment.since_us
         self.urgency = urgency
         self.is_open = True
-        self.packed = _ENCODER.encode((assignment.incident, assignment.title, assignment.source, assignment.service))
+        incident = assignment.incident
+        service = "" if assignment.service == incident.parent.service else assignment.service
+        self.packed = _ENCODER.encode((incident, assignment.title, assignment.source, service))
         self.from_us = from_us
         self.names = None
 
@@ -70,6 +72,7 @@ class Concern(msgspec.Struct, eq=False, gc=False):
     def assignment(self, user: str) -> Assignment:
         """The assignment to its user as it was when it was open, of one that was not let go."""
         incident, title, source, service = _DECODER.decode(self.packed)
+        service = service or incident.parent.service
         return Assignment(user, incident, self.at_us, OPEN, self.urgency, title, source, service, self.version)
 
     def pair(self, rule: str) -> bytes:

@@ -48,6 +48,8 @@ class Keeping:
             del self._changed[user]
         self._under_way = taken
         self._more = bool(self._changed)
+        if not self._more:
+            self._changed = {}  # a dict that was large once stays large
         self._kept_s = mono_s
         self._number += 1
         rows = [UserRow(user, encode_user(users[user]) if user in users else b"") for user in taken]
