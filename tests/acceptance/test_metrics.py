@@ -19,7 +19,7 @@ from tocsin.telemetry import Bound, Counter, Gauge
 from tocsin.topology import REQUESTS
 
 SHOWN_S_MAX = 20.0
-WITHOUT_A_NUMBER = {Bound.STATEMENTS}
+WITHOUT_A_NUMBER = {Bound.STATEMENTS, Bound.PAGER_INBOX, Bound.PAGES, Bound.WORDS}
 Shown = dict[str, list[dict[str, str]]]
 """Name of a metric to the labels of all that it shows."""
 
@@ -51,7 +51,13 @@ async def run_and_look(settings: Settings) -> Shown:
 
 async def happen_at_the_doors(local: LocalSet, settings: Settings) -> None:
     ca_file = settings.ca_file(settings.topology().region("a"))
-    event = {"routing_key": local.routing_keys[DEMO_SERVICE], "event_action": "resolve", "dedup_key": "k"}
+    payload = {"summary": "disk full", "source": "db-7", "severity": "critical"}
+    event = {
+        "routing_key": local.routing_keys[DEMO_SERVICE],
+        "event_action": "trigger",
+        "dedup_key": "k",
+        "payload": payload,
+    }
     async with httpx2.AsyncClient(verify=ssl.create_default_context(cafile=ca_file)) as client:
         for body, status in ((event, 202), ({}, 400)):
             answer = await client.post(f"{local.intake_url('a')}/v2/enqueue", json=body)
@@ -93,4 +99,7 @@ def test_every_bound_is_shown_with_how_much_of_it_is_used(shown: Shown, what: Bo
 
 def test_labels_come_from_small_sets(shown: Shown) -> None:
     names = {name for labels in (one for some in shown.values() for one in some) for name in labels}
-    assert names == {"bound", "kind", "partition", "source", "stage", "status", "topic", "verdict", "word"}
+    assert names == {
+        *("bound", "kind", "outcome", "partition", "source", "stage", "status", "topic", "verdict", "what", "why"),
+        "word",
+    }

@@ -86,7 +86,7 @@ def test_events_cross_regions_survive_a_kill_and_nothing_outlives_ctrl_c(
     assert incident["incident_key"] == "db-1"
 
     roles = {(words[4], words[6]): pid for pid, words in children_of(up.pid).items() if words[2:4] == ["tocsin", "run"]}
-    assert len(roles) == 8
+    assert len(roles) == 10
     os.kill(roles["creator", "b"], signal.SIGKILL)
     sent = [client.send(region, f"db-{number}") for number, region in enumerate("ab" * 10, 2)]
     for region in "ab":
@@ -113,7 +113,7 @@ def test_events_cross_regions_survive_a_kill_and_nothing_outlives_ctrl_c(
 def test_nothing_outlives_a_supervisor_that_is_killed(up: subprocess.Popen[str]) -> None:
     def started() -> dict[int, list[str]] | None:
         children = children_of(up.pid)
-        return children if len(children) >= 8 else None
+        return children if len(children) >= 10 else None
 
     everyone = until("all are started", started, START_S_MAX)  # some have not even asked yet to end with it
     up.kill()
