@@ -6,11 +6,12 @@ hash (`core/directory.py`).
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol, TypeVar
 
-from tocsin.core.directory import Body, Name, Service, hash_key
+from tocsin.core.directory import Body, DirectoryRecord, Kind, Name, Service, hash_key, of_file
 from tocsin.core.paging.people import Person
 from tocsin.engines.directory_file import Content, parse_directory
 from tocsin.engines.errors import Refused
@@ -54,35 +55,83 @@ class Directory(Protocol):
         """Those of the problems for which clients should ask another region: it may lack what was applied long ago."""
 
 
-class _Owner(NamedTuple):
-    service: Service
-    until_us: int | None
-
-
 class View:
-    """Services and users, found by whatever they are asked for; of two that claim one key or address the later counts.
-
-    It never changes: what changes is which view is in force.
+    """Services and users, found by whatever they are asked for. Of two that claim one key or address, the one that was
+    changed last has it.
     """
 
-    def __init__(self, services: Iterable[Service], users: Iterable[Person]) -> None:
-        """In the order in which the later counts."""
-        services, users = tuple(services), tuple(users)
-        self.services: Mapping[str, Service] = {one.id: one for one in sorted(services, key=lambda one: one.id)}
-        self.users: Mapping[str, Person] = {one.id: one for one in sorted(users, key=lambda one: one.id)}
-        self._by_key = {key.hash: _Owner(one, key.until_us) for one in services for key in one.keys}
-        self._by_email = {one.email.lower(): one for one in users}
+    def __init__(self, records: Iterable[DirectoryRecord] = ()) -> None:
+        self._services: dict[str, Service] = {}
+        self._users: dict[str, Person] = {}
+        self._changed: dict[Name, tuple[int, str]] = {}
+        self._by_key: dict[bytes, set[str]] = defaultdict(set)
+        self._by_email: dict[str, set[str]] = defaultdict(set)
+        self._lists: tuple[list[Service], list[Person]] | None = None
+        for record in records:
+            self.put(record)
+
+    def put(self, record: DirectoryRecord) -> None:
+        """Has this record be what there is of its name."""
+        name = record.name
+        self._lists = None
+        self._changed[name] = record.updated_us, record.region
+        if name.kind is Kind.SERVICE:
+            gone = self._services.pop(name.id, None)
+            _unlink(self._by_key, [key.hash for key in gone.keys] if gone else [], name.id)
+        else:
+            left = self._users.pop(name.id, None)
+            _unlink(self._by_email, [left.email.lower()] if left else [], name.id)
+        match record.body:
+            case Service() as service:
+                self._services[name.id] = service
+                for key in service.keys:
+                    self._by_key[key.hash].add(name.id)
+            case Person() as person:
+                self._users[name.id] = person
+                self._by_email[person.email.lower()].add(name.id)
+
+    def service(self, id: str) -> Service | None:
+        """The service of this id."""
+        return self._services.get(id)
+
+    def user(self, id: str) -> Person | None:
+        """The user of this id."""
+        return self._users.get(id)
 
     def service_of(self, routing_key: str, now_us: int) -> Service | None:
         """The service that a routing key belongs to at this time."""
-        found = self._by_key.get(hash_key(routing_key))
-        if found is None or (found.until_us is not None and now_us >= found.until_us):
+        digest = hash_key(routing_key)
+        ids = self._by_key.get(digest)
+        if not ids:
             return None
-        return found.service
+        service = self._services[self._latest(Kind.SERVICE, ids)]
+        is_good = any(key.hash == digest and (key.until_us is None or now_us < key.until_us) for key in service.keys)
+        return service if is_good else None
 
     def user_of(self, email: str) -> Person | None:
         """The user of this address."""
-        return self._by_email.get(email.lower())
+        ids = self._by_email.get(email.lower())
+        return self._users[self._latest(Kind.USER, ids)] if ids else None
+
+    def _latest(self, kind: Kind, ids: Iterable[str]) -> str:
+        return max(ids, key=lambda id: (self._changed[Name(kind, id)], id))
+
+    def lists(self) -> tuple[list[Service], list[Person]]:
+        """All services and all users, by id."""
+        if self._lists is None:
+            services = sorted(self._services.values(), key=lambda one: one.id)
+            self._lists = services, sorted(self._users.values(), key=lambda one: one.id)
+        return self._lists
+
+
+K = TypeVar("K", bytes, str)
+
+
+def _unlink(index: dict[K, set[str]], keys: Iterable[K], id: str) -> None:
+    for key in keys:
+        index[key].discard(id)
+        if not index[key]:
+            del index[key]
 
 
 class FileDirectory:
@@ -93,7 +142,7 @@ class FileDirectory:
         self._clock_us = clock_us
         self._watched = Watched(path, lambda raw: parse_directory(raw, str(path)))
         self._content: Content | None = None
-        self._view = View((), ())
+        self._view = View()
         self._now()
 
     @property
@@ -104,7 +153,7 @@ class FileDirectory:
     def _now(self) -> View:
         content = self._watched.get()
         if content is not self._content:
-            self._content, self._view = content, View(*content)
+            self._content, self._view = content, View(map(of_file, content.bodies))
         return self._view
 
     def service_of(self, routing_key: str) -> Service | None:
@@ -113,19 +162,19 @@ class FileDirectory:
 
     def service(self, id: str) -> Service | None:
         """The service of this id."""
-        return self._now().services.get(id)
+        return self._now().service(id)
 
     def services(self) -> Sequence[Service]:
         """All services, by id."""
-        return list(self._now().services.values())
+        return self._now().lists()[0]
 
     def user(self, id: str) -> Person | None:
         """The user of this id."""
-        return self._now().users.get(id)
+        return self._now().user(id)
 
     def users(self) -> Sequence[Person]:
         """All users, by id."""
-        return list(self._now().users.values())
+        return self._now().lists()[1]
 
     def user_of(self, email: str) -> Person | None:
         """The user of this address."""

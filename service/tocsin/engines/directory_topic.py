@@ -77,26 +77,35 @@ class DirectoryTopic:
             raise failure
 
     async def run(self, looked: Callable[[], Awaitable[None]]) -> None:
-        """Looks again and again until it is cancelled; calls `looked` after each look that read all.
+        """Looks again and again until it is cancelled; calls `looked` after each look that the log answered.
 
-        What `EngineError` that raises is told as one of the look.
+        A part that is damaged for good is told and not waited for: it must not keep the rest from being used.
         """
         while True:
             self._look_soon.clear()
-            try:
-                await self.look()
-                await looked()
-            except EngineError as error:
-                if str(error) != self._failure:
-                    _log.warning("%s", error, extra={"action": "directory_read_failed"})
-                self._failure = str(error)
-            else:
-                self._failure = None
+            failure = await self._look(looked)
+            if failure is not None and str(failure) != self._failure:
+                _log.warning("%s", failure, extra={"action": "directory_read_failed"})
+            self._failure = None if failure is None else str(failure)
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._look_soon.wait()
             except TimeoutError:
                 pass
+
+    async def _look(self, looked: Callable[[], Awaitable[None]]) -> EngineError | None:
+        failure: EngineError | None = None
+        try:
+            await self.look()
+        except Unavailable as error:
+            return error
+        except EngineError as error:
+            failure = error
+        try:
+            await looked()
+        except EngineError as error:
+            return failure or error
+        return failure
 
     def look_soon(self) -> None:
         """Makes `run` look at once: something was written."""

@@ -62,9 +62,9 @@ class LogDirectory:
         self._topic = DirectoryTopic(log, region, range(region.partitions), self._take)
         self._read = Records()
         self._overtaken: set[Name] = set()
-        self._shown: Content | None = None
-        self._view = View((), ())
-        self._told_of: View | None = None
+        self._shown = self._file.content
+        self._view = View(self.records().values())
+        self._is_told = False
         self._told: frozenset[str] = frozenset()
 
     async def run(self) -> None:
@@ -84,7 +84,8 @@ class LogDirectory:
         if record.name.kind not in self._kinds:
             return
         if self._read.take(record):
-            self._shown = None
+            self._view.put(self._read.by_name[record.name])
+            self._is_told = False
         if record.region == self._region.name:
             self._note_overtaken(record)
 
@@ -105,12 +106,8 @@ class LogDirectory:
     def _now(self) -> View:
         content = self._file.content
         if content is not self._shown:
-            counting = sorted(self.records().values(), key=lambda record: record.order)
-            bodies = [record.body for record in counting if record.body is not None]
-            self._view = View(
-                [one for one in bodies if isinstance(one, Service)], [one for one in bodies if isinstance(one, Person)]
-            )
-            self._shown = content
+            self._shown, self._view = content, View(self.records().values())
+            self._is_told = False
         return self._view
 
     def records(self) -> dict[Name, DirectoryRecord]:
@@ -125,19 +122,19 @@ class LogDirectory:
 
     def service(self, id: str) -> Service | None:
         """The service of this id."""
-        return self._now().services.get(id)
+        return self._now().service(id)
 
     def services(self) -> Sequence[Service]:
         """All services, by id."""
-        return list(self._now().services.values())
+        return self._now().lists()[0]
 
     def user(self, id: str) -> Person | None:
         """The user of this id."""
-        return self._now().users.get(id)
+        return self._now().user(id)
 
     def users(self) -> Sequence[Person]:
         """All users, by id."""
-        return list(self._now().users.values())
+        return self._now().lists()[1]
 
     def user_of(self, email: str) -> Person | None:
         """The user of this address."""
@@ -194,9 +191,10 @@ class LogDirectory:
 
     def _tell_faults(self) -> None:
         """Tells, once each, of responders who cannot be reached and of keys that two services claim."""
-        if self._now() is self._told_of or not set(Kind) <= set(self._kinds):
+        self._now()
+        if self._is_told or not set(Kind) <= set(self._kinds):
             return
-        self._told_of = self._now()
+        self._is_told = True
         found = faults(self.services(), self.user)[:ALARMS_MAX]
         for fault in found:
             if fault not in self._told:

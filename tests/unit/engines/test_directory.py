@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tocsin.config import ConfigError
-from tocsin.core.directory import Ack, PeerUnreachable
-from tocsin.engines.directory import FileDirectory
+from tocsin.core.directory import Ack, DirectoryRecord, Kind, Name, PeerUnreachable, RoutingKey, Service, hash_key
+from tocsin.core.paging.people import Person
+from tocsin.engines.directory import FileDirectory, View
 
 KEY, OTHER_KEY = "0" * 32, "1" * 32
 GOOD = f"""
@@ -130,3 +133,44 @@ def test_a_change_is_seen_and_a_fault_leaves_the_last_good_content(path: Path) -
     path.write_text(GOOD, encoding="utf-8")
     directory._watched.look_again()
     assert directory.problems == []
+
+
+# What is looked up ---------------------------------------------------------------------------------------------------
+
+SOME_KEYS = ["k" * 32, "l" * 32]
+SERVICES = st.sampled_from(["s", "t"]).flatmap(
+    lambda id: st.none() | st.sets(st.sampled_from(SOME_KEYS)).map(
+        lambda keys: Service(id, id, tuple(RoutingKey(hash_key(key)) for key in sorted(keys)))
+    )
+)  # fmt: skip
+USERS = st.builds(Person, st.sampled_from(["u", "v"]), st.just("n"), st.sampled_from(["a@x", "A@x", "b@x"]))
+
+
+def answers(view: View) -> list[object]:
+    emails = [view.user_of(email) for email in ("a@x", "b@x")]
+    return [*(view.service_of(key, 0) for key in SOME_KEYS), *emails, *view.lists()]
+
+
+@given(st.lists(st.tuples(SERVICES | USERS, st.sampled_from(["s", "t", "u", "v"])), max_size=12))
+def test_a_view_that_was_changed_answers_as_one_made_of_what_is_left(
+    said: list[tuple[Service | Person | None, str]],
+) -> None:
+    changed, left = View(), dict[Name, DirectoryRecord]()
+    for at_us, (body, id) in enumerate(said):
+        kind = Kind.USER if isinstance(body, Person) or (body is None and id in "uv") else Kind.SERVICE
+        record = DirectoryRecord(Name(kind, body.id if body else id), at_us, "a", body)
+        changed.put(record)
+        left[record.name] = record
+
+    assert answers(changed) == answers(View(left.values()))
+
+
+def test_of_two_that_claim_one_key_or_address_the_one_changed_last_has_it_until_it_gives_it_up() -> None:
+    key = RoutingKey(hash_key(SOME_KEYS[0]))
+    old, new = Service("z", "Z", (key,)), Service("y", "Y", (key,))
+    view = View([DirectoryRecord(Name(Kind.SERVICE, "y"), 2, "a", new)])
+    view.put(DirectoryRecord(Name(Kind.SERVICE, "z"), 1, "b", old))
+
+    assert view.service_of(SOME_KEYS[0], 0) == new
+    view.put(DirectoryRecord(Name(Kind.SERVICE, "y"), 3, "a", None))
+    assert view.service_of(SOME_KEYS[0], 0) == old

@@ -315,3 +315,18 @@ async def test_a_tail_sees_the_file_change(log: EmbeddedLog, file: Path) -> None
     write(file, FILE.partition("users:")[0])
     assert await anext(changes) == [PersonIs("ann", None)]
     await changes.aclose()
+
+
+async def test_a_tail_does_not_wait_for_a_part_that_is_not_there(tmp_path: Path, file: Path) -> None:
+    log = EmbeddedLog(tmp_path / "half.sqlite")
+    await log.ensure_topic(DIRECTORY, REGION.partitions, compacted=True)  # and no mirrored copy
+    tail = DirectoryTail(log, REGION, user_partition("ann", REGION.partitions), file)
+    changes = tail.changes()
+
+    assert [one.user for one in await anext(changes)] == ["ann"]
+    async with asyncio.timeout(10):
+        while not tail.problems:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert "b.directory" in tail.problems[0]
+    await changes.aclose()
+    await log.close()

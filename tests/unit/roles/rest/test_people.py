@@ -196,7 +196,7 @@ async def test_what_makes_no_sense_is_refused_by_its_field_and_changes_nothing(
     ],
 )
 async def test_what_is_not_there_is_not_found(desk: Desk, method: str, path: str) -> None:
-    body = {"user": {}, "service": {}} if method == "put" else None
+    body: Any = {"user": {}, "service": {}} if method == "put" else None
     response = await desk.writer.request(method, path, json=body)
 
     assert response.status_code == 404
