@@ -146,6 +146,15 @@ def test_ticks_and_anchors_above_a_held_request_are_bounded_and_the_newest_stays
     assert count - row.anchor.offset <= 8
 
 
+@pytest.mark.parametrize(("waiting", "applied"), [(WAITING_MAX, 3), (WAITING_MAX + 1, 2)])
+def test_of_more_ticks_than_may_wait_every_second_one_is_forgotten(waiting: int, applied: int) -> None:
+    mine = sources()
+    for n in range(waiting):
+        mine.tick("requests", n, n)
+    mine.done("requests", 0, 4)
+    assert mine.row(0, 1, 0.0, clean=False).sources["requests"].tick_us == applied
+
+
 @pytest.mark.parametrize(
     ("position", "runs", "log_start", "lost"),
     [
