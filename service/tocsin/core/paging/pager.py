@@ -128,8 +128,9 @@ class Pager:
         return channel is not None and any(one.is_open for one in user.covered(channel, flight.intent))
 
     def wakes_us(self) -> int | None:
-        """When the next step is due, whatever else happens; 0: at once. None: when something is read."""
-        return self._agenda.wakes_us() if self._caught_up and not self._stopped else None
+        """When the next step is due, whatever else happens; 0: at once. None: when something is read, or at a tick."""
+        idle = not self._caught_up or self._stopped or self._behind_since_s is not None
+        return None if idle else self._agenda.wakes_us()
 
     def user(self, id: str) -> User | None:
         """A user, to be looked at (`explain.py`)."""
