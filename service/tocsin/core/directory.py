@@ -12,8 +12,8 @@ What the region's file says are records of time 0 of no region: the least that t
 and whatever was applied or deleted since counts over it.
 
 A routing key travels only as its SHA-256: whoever reads the topic, or a backup of it, can send no events by it. It is
-32 characters of chance, so nothing is won by trying. Looking up a hash also says nothing, by how long it
-takes, of how much of a guessed key was right.
+32 characters of chance, so nothing is won by trying. How long looking up a hash takes also says nothing of how much of
+a guessed key was right, since nobody can steer the bytes of a hash.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from tocsin.core.rates import EVENTS_PER_MIN_MAX
 from tocsin.core.requests import TIME_US_MAX
 
 VALUE_BYTES_MAX: Final = 262_144
-"""No record is longer: a person with as many methods and rules as there may be has a tenth of it."""
+"""No record is longer: a person with as many methods and rules as there may be has a quarter of it."""
 ID_LENGTH_MAX: Final = 64
 NAMES_MAX: Final = 1_000_000
 """Services and users, deleted ones included, that are held at most."""

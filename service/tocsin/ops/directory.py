@@ -25,7 +25,7 @@ from tocsin.topology import Topology
 READ_BACK_S_MAX: Final = 30.0
 LOOK_AGAIN_S: Final = 0.05
 HASH_SHOWN: Final = 12
-Records = Mapping[Name, DirectoryRecord]
+Known = Mapping[Name, DirectoryRecord]
 
 
 class Change(NamedTuple):
@@ -72,7 +72,7 @@ async def opened(settings: Settings, topology: Topology, only: str | None) -> As
 # The plan ------------------------------------------------------------------------------------------------------------
 
 
-def plan(known: Records, content: Content, where: str, *, prune: bool) -> list[Change]:
+def plan(known: Known, content: Content, where: str, *, prune: bool) -> list[Change]:
     """What applying this content changes; raises ConfigError, naming the fields, when it does not fit together."""
     wanted: dict[Name, Body] = {name_of(body): body for body in content.bodies}
     before = {name: record.body for name, record in known.items() if record.body is not None}
@@ -87,7 +87,7 @@ def plan(known: Records, content: Content, where: str, *, prune: bool) -> list[C
     return changes + [Change(name, "removed", (), None) for name in sorted(before) if prune and name not in wanted]
 
 
-def remaining_faults(known: Records, changes: Iterable[Change]) -> list[str]:
+def remaining_faults(known: Known, changes: Iterable[Change]) -> list[str]:
     """What people should mend once these changes are made."""
     after = {name: record.body for name, record in known.items()} | {one.name: one.body for one in changes}
     users = {body.id: body for body in after.values() if isinstance(body, Person)}
@@ -159,7 +159,8 @@ async def apply(settings: Settings, place: Opened, changes: Sequence[Change], by
     )
     trail = audit_trail(settings, place.region)
     try:
-        await place.directory.append(records)
+        for part in _in_order(records):
+            await place.directory.append(part)
     except EngineError:
         for one in changes:
             trail.changed(Deed.DIRECTORY, by=by, does=one.verb, record=str(one.name), outcome="unknown")
@@ -179,6 +180,13 @@ async def apply(settings: Settings, place: Opened, changes: Sequence[Change], by
             "with `tocsin directory ls`, and apply the file again if they are not there"
         )
         raise Unavailable(message) from error
+
+
+def _in_order(records: Sequence[DirectoryRecord]) -> Iterator[list[DirectoryRecord]]:
+    """Users before the services that they respond for, and what goes last: nobody is named before being known."""
+    yield [one for one in records if isinstance(one.body, Person)]
+    yield [one for one in records if isinstance(one.body, Service)]
+    yield [one for one in records if one.body is None]
 
 
 def jsonable(body: Body) -> dict[str, Any]:

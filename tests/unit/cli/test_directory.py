@@ -10,6 +10,7 @@ from typer.testing import Result
 from tests.unit.cli.premises import Premises
 from tocsin.core.directory import Kind, Name, hash_key
 from tocsin.engines.embedded.log import EmbeddedLog
+from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.log_directory import LogDirectory
 from tocsin.engines.topics import make_topics
 from tocsin.topology import load_topology
@@ -171,6 +172,22 @@ def test_a_region_can_be_named_and_one_that_cannot_be_read_is_passed_over(
     assert "not read: region a: there is no log" in result.stderr
     assert "payments" in [row["id"] for row in json.loads(result.stdout)]
     assert run("directory", "ls", "--region", "a").exit_code == 3
+
+
+def test_a_log_that_gives_no_answer_leaves_the_question_open(
+    run: Run, premises: Premises, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOCSIN_FAULTS_FILE", "faults.json")
+    switch = FaultSwitch(premises.data_dir / "faults.json")
+    switch.set_rule(Rule(id="away", region="a", port="log", kind=Fault.UNAVAILABLE, op="write"))
+
+    result = run("directory", "apply", str(file), "--yes")
+
+    assert result.exit_code == 3
+    trail = (premises.data_dir / "a" / "audit.log").read_text(encoding="utf-8")
+    assert trail.count('"outcome":"unknown"') == 2
+    switch.clear("away")
+    assert run("directory", "apply", str(file), "--yes").exit_code == 0
 
 
 @pytest.mark.parametrize(
