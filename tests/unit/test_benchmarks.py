@@ -12,7 +12,7 @@ import pytest
 from tests import servers
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["bookkeeping", "intake_rate", "progress_map", "read_latency", "store_rate", "verdict_latency"]
+NAMES = ["bookkeeping", "intake_rate", "paging_core", "progress_map", "read_latency", "store_rate", "verdict_latency"]
 ON_SERVERS = ["real_rate"]
 SHARED = {"bare", "creating", "measure", "real_servers", "run", "traffic"}
 FIELDS = {

@@ -78,6 +78,8 @@ class Agenda:
             some = list(islice(these, most - len(taken)))
             for channel in some:
                 del these[channel]
+            if not these:
+                these.clear()  # a dict that was large once stays large
             taken += some
         return taken
 

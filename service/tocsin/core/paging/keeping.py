@@ -49,7 +49,7 @@ class Keeping:
         self._under_way = taken
         self._more = bool(self._changed)
         if not self._more:
-            self._changed = {}  # a dict that was large once stays large
+            self._changed.clear()  # a dict that was large once stays large
         self._kept_s = mono_s
         self._number += 1
         rows = [UserRow(user, encode_user(users[user]) if user in users else b"") for user in taken]
