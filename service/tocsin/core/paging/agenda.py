@@ -40,14 +40,14 @@ class Agenda:
         """How many leave their moment to a region before ours."""
         return len(self._waiting)
 
-    def now(self, channel: Channel) -> None:
+    def look_at(self, channel: Channel) -> None:
         """Look at it in this step."""
         (self._high if channel.urgency == Urgency.HIGH else self._low)[channel] = None
 
     def by(self, channel: Channel, at_us: int, now_us: int) -> None:
         """Look at it then, or before if it wakes earlier."""
         if at_us <= now_us:
-            self.now(channel)
+            self.look_at(channel)
         else:
             self._timers.hasten(channel, at_us, now_us)
 
@@ -67,12 +67,12 @@ class Agenda:
     def stir(self) -> None:
         """The order of the regions is another: look at those that leave their moment to others."""
         for channel in self._waiting:
-            self.now(channel)
+            self.look_at(channel)
 
     def take(self, now_us: int, most: int) -> Iterable[Channel]:
         """What is to be looked at now, at most so many; the rest stays for the next step."""
         for channel in self._timers.expire(now_us):
-            self.now(channel)
+            self.look_at(channel)
         taken: list[Channel] = []
         for these in (self._high, self._low):
             some = list(islice(these, most - len(taken)))

@@ -81,7 +81,7 @@ class Flights:
         for channel in user.channels:
             if channel.covers is None:
                 continue
-            self._agenda.now(channel)
+            self._agenda.look_at(channel)
             for id, flight in channel.covers.flights.items():
                 flight.own = self.is_own(id)
                 if flight.own and not flight.said:
@@ -112,7 +112,7 @@ class Flights:
         """A region that says an intent of the future has a fast clock, or lies: it counts as of now."""
         flight = self.add(channel, replace(intent, at_us=min(intent.at_us, now_us)), now_us)
         flight.logged = True
-        self._agenda.now(channel)
+        self._agenda.look_at(channel)
         if flight.own:
             self._orphans[intent.id] = flight
             if intent.id.epoch == self._epoch:
@@ -220,7 +220,7 @@ class Flights:
         self._keeping.changed(flight.intent.channel.user)
         channel = self._roster.channel(flight.intent.channel)
         if channel is not None:
-            self._agenda.now(channel)
+            self._agenda.look_at(channel)
 
 
 def _remember(known: dict[IntentId, Remembered], id: IntentId, one: Remembered) -> None:

@@ -96,7 +96,7 @@ class Roster:
         self._keeping.changed(id)
         self._arm(user, user.concerns, now_us)
         for channel in user.channels:
-            self._agenda.now(channel)
+            self._agenda.look_at(channel)
 
     def _arm(self, user: User, concerns: Iterable[Concern], now_us: int) -> None:
         """Have the channels of these incidents woken when the first rule is due."""
