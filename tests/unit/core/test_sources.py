@@ -146,6 +146,44 @@ def test_ticks_and_anchors_above_a_held_request_are_bounded_and_the_newest_stays
     assert count - row.anchor.offset <= 8
 
 
+def test_a_tick_or_anchor_at_the_watermark_waits_until_it_is_below() -> None:
+    mine = sources()
+    mine.tick("requests", 3, 77)
+    mine.passed("requests", 4, Anchor(3, b"three"))
+    mine.done("requests", 0, 3)
+    row = mine.row(0, 1, 0.0, clean=False).sources["requests"]
+    assert (row.tick_us, row.anchor) == (0, None)
+    mine.done("requests", 3, 4)
+    row = mine.row(0, 1, 0.0, clean=False).sources["requests"]
+    assert (row.tick_us, row.anchor) == (77, Anchor(3, b"three"))
+
+
+def test_the_last_record_below_the_saved_reach_is_fetched() -> None:
+    mine = sources()
+    save(mine)
+    mine.passed("requests", 99, None)
+    assert mine.fetches() == [Fetch("requests", 99, 1)]
+
+
+@pytest.mark.parametrize(("position", "due"), [(50, False), (51, False), (52, True)])
+def test_a_save_is_due_when_less_than_half_the_reach_is_left_though_nothing_was_done(position: int, due: bool) -> None:  # noqa: FBT001
+    progress = SourceProgress(Coordinates("c", "requests", "1", 0), Runs())
+    mine = Sources({"requests": progress}, Limits(reach_records=101), unclean=False)
+    save(mine)
+    mine.passed("requests", position, None)
+    assert mine.save_due(9.0) is due
+
+
+def test_what_a_failed_save_held_is_saved_by_the_next() -> None:
+    mine = sources()
+    save(mine)
+    mine.done("requests", 0, 1)
+    save(mine, 1.0, ok=False)
+    assert mine.save_due(2.0)
+    save(mine, 2.0)
+    assert not mine.save_due(3.0)
+
+
 @pytest.mark.parametrize(("waiting", "applied"), [(WAITING_MAX, 3), (WAITING_MAX + 1, 2)])
 def test_of_more_ticks_than_may_wait_every_second_one_is_forgotten(waiting: int, applied: int) -> None:
     mine = sources()
