@@ -16,6 +16,10 @@ EMAIL_LENGTH_MAX: Final = 254
 HIDDEN: Final = "…"
 """Stands for what an address hides when it is shown."""
 _EMAIL: Final = re.compile(EMAIL)
+OF_WEBHOOKS: Final = frozenset({"json", "jsons", "xml", "xmls", "form", "forms"})
+"""Apprise's own webhooks: ours are signed, and guarded against being turned upon our own network."""
+OF_THIS_MACHINE: Final = frozenset({"dbus", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows"})
+"""What apprise shows where it runs: no person is reached by that."""
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*\Z")
 
 
@@ -68,8 +72,13 @@ def _fault_of_apprise(address: str) -> str | None:
     from apprise import Apprise  # noqa: PLC0415 - loads its hundred plug-ins: only for those who have such a method
 
     scheme, found, rest = address.partition("://")
-    if not found or not _SCHEME.match(scheme.lower()) or not rest:
+    scheme = scheme.lower()
+    if not found or not _SCHEME.match(scheme) or not rest:
         return "must be an apprise URL: scheme://…"
+    if scheme in OF_WEBHOOKS:
+        return f"must be an apprise URL of a service: for {scheme}://, use the kind webhook"
+    if scheme in OF_THIS_MACHINE:
+        return f"must be an apprise URL of a service: {scheme}:// reaches nobody but this machine"
     logging.getLogger("apprise").propagate = False  # its lines can have the address in them, token and all
     if Apprise.instantiate(address, suppress_exceptions=True) is None:
         return f"must be an apprise URL: apprise knows no {scheme}:// of this form"
