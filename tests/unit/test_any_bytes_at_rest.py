@@ -22,6 +22,8 @@ from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident
 from tocsin.core.kept import Kept
+from tocsin.core.paging.assignments import Assignment, decode_assignment, encode_assignment
+from tocsin.core.paging.feedback import ChannelKey, Intent, IntentId, Pulse, decode_feedback, encode_feedback
 from tocsin.engines.cassandra import entry_cell
 from tocsin.engines.embedded import incident_table, kept_table
 from tocsin.engines.errors import Misconfigured
@@ -35,6 +37,8 @@ KEY: Final = RequestKey(Parent("s", "k"), 1, b"d" * 16)
 EVENT: Final = b'{"event_action":"trigger"}'
 WORD: Final = Word("m", 3, "creator-1", 7, holds=((Place("requests", 0), 7),), takes=(Place("requests", 1),))
 RULE: Final = Rule(id="r", region="a", port="store", kind=Fault.REFUSE, op="write", dedup_key="k")
+ASSIGNMENT: Final = Assignment("ann", KEY, 1, "triggered", "high", "disk full", "db-7", "s", 1, (2,))
+INTENT: Final = Intent(IntentId("a", 1, 2), ChannelKey("ann", "mail", "high"), b"pair-one", 1, 1, 0, "due")
 UP: Final = {"regions": [{"name": "a", "intake_url": "https://localhost"}], "routing_key": "k", "token": "t"}
 HISTORY: Final = b"""{"type":"history","format":1,"regions":["a","b"]}
 {"type":"invoke","op":1,"at_us":1,"process":"p","region":"a","call":"send"}
@@ -59,6 +63,12 @@ DECODERS: Final = {
         (ValueError,),
         entry_cell.encode,
         [entry_cell.encode(Entry(KEY, 1, "a", 2, "trigger", EVENT))],
+    ),
+    "assignment": Decoder(
+        decode_assignment, (ValueError,), lambda value: encode_assignment(value)[1], [encode_assignment(ASSIGNMENT)[1]]
+    ),
+    "feedback": Decoder(
+        decode_feedback, (), None, [encode_feedback(INTENT)[1], encode_feedback(Pulse("a", 1, 2, 3, fit=True))[1]]
     ),
     "an owner's word": Decoder(decode_word, (ValueError,), Word.encode, [WORD.encode()]),
     "a child's answer": Decoder(
