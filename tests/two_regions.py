@@ -67,6 +67,7 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, place: Path, **limits: floa
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, str(value))
+    (place / "directory.yaml").write_text("services: []\n", encoding="utf-8")
 
 
 async def until(holds: Callable[[], Awaitable[Any]], what: str = "what was expected") -> None:

@@ -19,6 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
+    """A data directory with a directory of services, which every role but the mirror looks into."""
+    (tmp_path / "directory.yaml").write_text("services: []\n", encoding="utf-8")
     return tmp_path
 
 
@@ -62,7 +64,6 @@ def test_a_store_of_a_newer_format(data_dir: Path) -> None:
         connection.execute("PRAGMA user_version=99")
     connection.close()
     for role in ("creator", "querier"):
-        (data_dir / "directory.yaml").write_text("services: []\n")
         assert "of format 99, and this release knows formats up to" in fail(data_dir, role, "--region", "a")
 
 
@@ -104,7 +105,9 @@ def test_partitions_that_are_no_numbers_or_of_another_role(data_dir: Path) -> No
 
 
 def test_a_directory_of_services_that_is_missing(data_dir: Path) -> None:
-    assert "directory.yaml: there is no such file" in fail(data_dir, "intake", "--region", "a")
+    (data_dir / "directory.yaml").unlink()
+    for role in ("intake", "creator", "notifier"):
+        assert "directory.yaml: there is no such file" in fail(data_dir, role, "--region", "a")
 
 
 async def make(store: EmbeddedStore) -> None:

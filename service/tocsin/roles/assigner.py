@@ -5,7 +5,7 @@ assignments.py`). A service without responders costs one look into the directory
 """
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -22,6 +22,9 @@ from tocsin.topology import Region
 TEXT_MAX: Final = 1_024
 """So much of a title or a source is said: a page has no room for more, and a record of a log has a limit."""
 APPEND_S_MAX: Final = 5.0
+SERVICES_MAX: Final = 10_000
+FORMER_MAX: Final = 1_000
+"""Of so many services so many who were once responsible are remembered while the process lives."""
 
 
 class Folded(NamedTuple):
@@ -60,6 +63,7 @@ class DirectoryAssigner:
         self._log = log
         self._region = region
         self._directory = directory
+        self._ever: OrderedDict[str, dict[str, None]] = OrderedDict()
 
     async def assign(self, folded: Mapping[Parent, Folded]) -> dict[Parent, EngineError]:
         """Appends to each user partition once, all at one time."""
@@ -67,9 +71,8 @@ class DirectoryAssigner:
         concerned: dict[int, set[Parent]] = defaultdict(set)
         for parent, one in folded.items():
             service = self._directory.service(parent.service)
-            if service is None or not service.responders:
-                continue
-            for assignment in assignments(service, one):
+            former = self._former(parent.service, service.responders if service else ())
+            for assignment in assignments(service or Service(parent.service, ""), one, former):
                 number = user_partition(assignment.user, self._region.partitions)
                 records[number].append(Record(*encode_assignment(assignment)))
                 concerned[number].add(parent)
@@ -77,6 +80,19 @@ class DirectoryAssigner:
             return {}
         errors = await asyncio.gather(*(self._append(number, some) for number, some in records.items()))
         return {p: e for number, e in zip(records, errors, strict=True) if e is not None for p in concerned[number]}
+
+    def _former(self, service: str, responders: Sequence[str]) -> list[str]:
+        """Who was responsible for a service since this began, and is no longer."""
+        ever = self._ever.get(service)
+        if ever is None:
+            if not responders:
+                return []
+            ever = self._ever[service] = {}
+            while len(self._ever) > SERVICES_MAX:
+                self._ever.popitem(last=False)
+        if len(ever) < FORMER_MAX:
+            ever.update(dict.fromkeys(responders))
+        return [user for user in ever if user not in responders] if len(ever) > len(responders) else []
 
     async def _append(self, partition: int, records: Sequence[Record]) -> EngineError | None:
         topic = self._region.assignments
@@ -90,11 +106,17 @@ class DirectoryAssigner:
         return None
 
 
-def assignments(service: Service, folded: Folded) -> Iterator[Assignment]:
-    """What each responder of a service is to know of its incidents: of those that are open or have changed."""
+def assignments(service: Service, folded: Folded, former: Sequence[str] = ()) -> Iterator[Assignment]:
+    """What each responder of a service is to know of its incidents: of those that are open or have changed.
+
+    Former ones learn of no new incident; but that one of theirs is at an end they must, or they would be paged on.
+    """
+    if not service.responders and not former:
+        return
     for incident in folded.incidents:
-        if incident.status == Status.TRIGGERED or incident.updated_us >= folded.since_us:
-            for user in dict.fromkeys(service.responders):
+        is_open = incident.status == Status.TRIGGERED
+        if is_open or incident.updated_us >= folded.since_us:
+            for user in dict.fromkeys(service.responders if is_open else (*service.responders, *former)):
                 yield Assignment(
                     user=user,
                     incident=incident.key,

@@ -59,9 +59,8 @@ class Notifier:
     def unready(self) -> list[str]:
         """Why this notifier does not page as it should, empty when it does."""
         reasons = self._claiming.unready
-        for number, owner in sorted(self._claiming.owners.items()):
-            if not owner.is_caught_up:
-                reasons.append(f"user partition {number} has not read all that was there at its start")
+        for _, owner in sorted(self._claiming.owners.items()):
+            reasons += owner.unready
         return reasons
 
     async def _take_over(self, claim: Claim) -> UserPartition:

@@ -25,7 +25,9 @@ APPEND_S_MAX: Final = 3.0
 PULSE_S_MAX: Final = 2.0
 PAUSE_S_MIN: Final = 0.05
 PAUSE_S_MAX: Final = 2.0
-INTENTS_MAX: Final = 200
+BATCH_EVERY_S: Final = 0.05
+"""Under load intents go in batches no closer than this: each costs a conditional write, which is dear."""
+INTENTS_MAX: Final = 500
 ENDS_MAX: Final = 200
 """What is said in one go."""
 _log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class PageScribe:
         self._some_intents = asyncio.Event()
         self._some_ends = asyncio.Event()
         self._failing = False
+        self._is_refused = False
         self._pulsing: asyncio.Task[None] | None = None
 
     def say_intents(self, intents: Sequence[Intent]) -> None:
@@ -71,6 +74,11 @@ class PageScribe:
         return len(self._intents) + len(self._ends)
 
     @property
+    def is_failing(self) -> bool:
+        """Whether what is to be said cannot be, at the moment."""
+        return self._failing or self._is_refused
+
+    @property
     def idle(self) -> bool:
         """Whether there is nothing more to be done now: all is said, or the log is away."""
         return not self._intents and (not self._ends or self._failing)
@@ -86,21 +94,24 @@ class PageScribe:
                 self._pulsing.cancel()
 
     async def _run_intents(self) -> None:
+        next_s = 0.0
         while True:
             await self._some_intents.wait()
+            await asyncio.sleep(max(0.0, next_s - now().mono_s))
+            next_s = now().mono_s + BATCH_EVERY_S
             batch = self._intents[:INTENTS_MAX]
             try:
                 await self._fence.hold()
                 await self._append(batch)
             except EngineError as error:
                 _log.warning("intents not said: %s", error, extra={"action": "intents_refused"})
-                on_log = False
+                self._is_refused = True
             else:
-                on_log = True
+                self._is_refused = False
             del self._intents[: len(batch)]
             if not self._intents:
                 self._some_intents.clear()
-            self._said([intent.id for intent in batch], on_log)
+            self._said([intent.id for intent in batch], not self._is_refused)
 
     async def _run_ends(self) -> None:
         pause_s = PAUSE_S_MIN

@@ -1,5 +1,6 @@
 """The assigner: who is told, of what, and that a request is not acknowledged before they are."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.errors import EngineError, Refused, Unavailable
 from tocsin.engines.log import Log
 from tocsin.engines.topics import make_topics
+from tocsin.engines.watched import CHECK_EVERY_S
 from tocsin.roles.assigner import TEXT_MAX, DirectoryAssigner, Folded, assignments
 from tocsin.roles.writer import Writer
 from tocsin.settings import Settings
@@ -136,6 +138,17 @@ async def test_each_responder_is_told_of_each_change(desk: Desk) -> None:
 async def test_nobody_is_told_of_a_service_without_responders(desk: Desk) -> None:
     assert await desk.writer.write([request(service="quiet"), request(service="unknown")]) == {}
     assert await desk.said() == []
+
+
+@pytest.mark.parametrize("now", ["[ben]", "[]"])
+async def test_who_was_responsible_learns_of_the_end_and_of_nothing_new(desk: Desk, now: str) -> None:
+    opening = request()
+    assert await desk.writer.write([opening]) == {}
+    desk.path.write_text(DIRECTORY.replace("[ann, ben]", now), encoding="utf-8")
+    later = request("another")
+    await asyncio.sleep(2 * CHECK_EVERY_S)
+    assert await desk.writer.write([request(action="resolve"), later]) == {}
+    assert await desk.latest("ann") == {(opening.key.parent, opening.key.id): "resolved"}
 
 
 async def test_the_urgency_is_the_service_s(desk: Desk) -> None:
