@@ -2,11 +2,10 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
-from tests.infra.terraform import PLUGINS, REPOSITORY, Project, lacking
+from tests.infra.terraform import PLUGINS, REPOSITORY, Project, Run, lacking
 
 collect_ignore_glob = [] if os.environ.get("INFRA") else ["test_*.py"]
 
@@ -24,8 +23,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project(root, PLUGINS)
 
 
-@pytest.fixture
-def spoiled(project: Project, tmp_path: Path) -> Project:
-    """A copy of its own, with what the first one has installed."""
-    shutil.copytree(project.root, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project", project.plugins)
+@pytest.fixture(scope="session")
+def pair(project: Project) -> dict[str, Run]:
+    """Two regions, each as it plans."""
+    return project.tested("region", "-verbose", "-filter=tests/pair.tftest.hcl")
+
+
+@pytest.fixture(scope="session")
+def three(project: Project) -> Run:
+    """The third of three regions."""
+    return project.tested("region", "-verbose", "-filter=tests/three.tftest.hcl")["third_region_reads_both"]

@@ -24,18 +24,6 @@ CONFIG_DIR: Final = "/etc/tocsin"
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture(scope="module")
-def pair(project: Project) -> dict[str, Run]:
-    """Two regions, each as it plans."""
-    return project.tested("region", "-verbose", "-filter=tests/pair.tftest.hcl")
-
-
-@pytest.fixture(scope="module")
-def three(project: Project) -> Run:
-    """The third of three regions."""
-    return project.tested("region", "-verbose", "-filter=tests/three.tftest.hcl")["third_region_reads_both"]
-
-
 def _containers(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
     """Task to its containers, by name."""
     return {
