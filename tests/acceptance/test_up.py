@@ -118,4 +118,4 @@ def test_nothing_outlives_a_supervisor_that_is_killed(up: subprocess.Popen[str])
     everyone = until("all are started", started, START_S_MAX)  # some have not even asked yet to end with it
     up.kill()
     up.wait()
-    until("all are gone", lambda: not any(is_running(pid) for pid in everyone), 5)
+    until("all are gone", lambda: not any(is_running(pid) for pid in everyone), START_S_MAX)
