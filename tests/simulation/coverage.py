@@ -37,7 +37,7 @@ MAKERS: Final[dict[str, tuple[str, ...]]] = {
     "RETRY": ("store partly",),
     "WAIT": ("foreign", "delay"),
     "HALT": ("store refuses", "release refuses"),
-    "SPENT": ("foreign", "foreign", "foreign"),
+    "SPENT": ("foreign",) * 5,
     "SET_ASIDE": ("cut", "foreign"),
     "QUARANTINE": ("foreign",),
     "DROPPED": ("foreign", "orders", "orders"),

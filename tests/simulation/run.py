@@ -29,7 +29,7 @@ COMPACT_EVERY_S: Final = 11
 """Ledgers are compacted so often: whoever reads one from its start finds gaps."""
 FAULTS_MIN: Final = 3
 KINDS_MIN: Final = 2
-AWAITED_S_MAX: Final = 12.0
+AWAITED_S_MAX: Final = 20.0
 """So long a fault waits for the state that it is to meet."""
 
 
