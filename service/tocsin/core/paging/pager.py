@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 from tocsin.core.effects import Now
 from tocsin.core.paging import channel as channels
 from tocsin.core.paging.agenda import Agenda
-from tocsin.core.paging.channel import Channel
+from tocsin.core.paging.channel import Channel, Moment
 from tocsin.core.paging.covers import Flight
 from tocsin.core.paging.effects import (
     Alarm,
@@ -240,11 +240,11 @@ class Pager:
     def _look(self, channel: Channel, now_us: int) -> Intent | None:
         """Page by a channel if its moment and our place in it have come; else have it woken when they do."""
         user = self._roster.users.get(channel.user)
-        person = user.person if user is not None else None
-        if user is None or person is None:
-            self._agenda.at(channel, channels.ends_us(channel), now_us)
+        if user is None or channel not in user.channels:  # forgotten meanwhile
+            self._agenda.at(channel, None, now_us)
             return None
-        rules = ways(person, channel)
+        person = user.person
+        rules = ways(person, channel) if person is not None else ()
         moment = channels.moment(channel, user.concerns, rules, self._limits, now_us)
         if moment is None:
             self._agenda.at(channel, channels.ends_us(channel), now_us)
@@ -258,7 +258,10 @@ class Pager:
             return None
         self._late_us = max(self._late_us, now_us - at_us)
         found = channels.bundle(channel, user.concerns, rules, self._limits, now_us)
-        covers = b"".join(one.pair for one in found)
+        return self._decide(channel, moment, place, b"".join(one.pair for one in found), now_us)
+
+    def _decide(self, channel: Channel, moment: Moment, place: int, covers: bytes, now_us: int) -> Intent:
+        """It counts from now on, here; elsewhere once it is on the log."""
         id = IntentId(self._region, self._epoch, self._flights.next)
         key = ChannelKey(channel.user, channel.method, channel.urgency)
         intent = Intent(id, key, covers, moment.at_us, now_us, place, moment.why(place))

@@ -167,7 +167,8 @@ class User(msgspec.Struct, eq=False, gc=False):
                 channel.covers.forget(before_us, needed)
                 if not channel.covers.flights:
                     channel.covers = None
-        self.channels = tuple(one for one in self.channels if one.slot != NOWHERE or one.covers is not None)
+        if not any(concern.is_open for concern in self.concerns):
+            self.channels = tuple(one for one in self.channels if one.covers is not None)
 
 
 def _packed(person: Person) -> bytes:

@@ -101,14 +101,14 @@ def missed(regions: Regions) -> list[int]:
     return [n for n in regions.open if not all(regions.of_pair(pair) for pair in pairs_of(n))]
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_without_faults_every_page_is_made_once(seed: int) -> None:
     regions = schedule(seed, ["a", "b"], faults=False, cuts=False)
     assert regions.open
     assert [len(regions.of_pair(pair)) for n in regions.open for pair in pairs_of(n)] == [1, 1, 1] * len(regions.open)
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_with_faults_no_page_is_missed_and_none_repeated_by_who_could_know_that_it_arrived(seed: int) -> None:
     regions = schedule(seed, ["a", "b"] if seed % 3 else ["a", "b", "c"], faults=True, cuts=False)
     assert missed(regions) == []
@@ -117,14 +117,14 @@ def test_with_faults_no_page_is_missed_and_none_repeated_by_who_could_know_that_
 
 def test_races_in_the_time_of_the_mirror_are_rare() -> None:
     made = raced = 0
-    for seed in range(100, 110):
+    for seed in range(100, 106):
         regions = schedule(seed, ["a", "b"], faults=True, cuts=False)
         made += sum(len(told.bundle.intent.pairs) for told in regions.told_all)
         raced += races(regions)
     assert raced < made / 20
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_with_cuts_no_page_is_missed_and_each_side_makes_it_at_most_once(seed: int) -> None:
     regions = schedule(seed, ["a", "b"] if seed % 3 else ["a", "b", "c"], faults=False, cuts=True)
     assert missed(regions) == []

@@ -171,3 +171,19 @@ def test_one_step_looks_at_so_many_channels_and_the_urgent_come_first(monkeypatc
     assert [len(channels) for channels in decided] == [10, 6]
     assert decided[0][0] == (names[14], "phone", "high")
     assert machine.wakes_us() != us(0)
+
+
+def test_a_user_who_is_tidied_while_a_page_is_due_is_paged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Pager("a", 0, 1, ("a",), PagingLimits(remember_s=10), [], now(0))
+    machine.step(CaughtUp(), now(0))
+    machine.step(PersonIs("ann", person("ann", ("phone", 0))), now(0))
+    machine.step(Assigned([assigned(1, 0, status="resolved")]), now(0))
+    for at_s in range(1, 10):
+        machine.step(Tick(fit=True), now(at_s))
+    with monkeypatch.context() as patch:
+        patch.setattr(pagers, "LOOKS_A_STEP_MAX", 0)  # the step is full
+        machine.step(Assigned([assigned(2, 9)]), now(9))
+        machine.step(Tick(fit=True), now(11))  # what ended is forgotten
+    effects = machine.step(Assigned([assigned(3, 11)]), now(11))
+    effects += [one for at_s in range(12, 60) for one in machine.step(Tick(fit=True), now(at_s))]
+    assert [len(intent.pairs) for one in effects if isinstance(one, SayIntents) for intent in one.intents] == [2]
