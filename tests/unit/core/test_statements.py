@@ -7,13 +7,18 @@ from hypothesis import strategies as st
 
 from tests.unit.core.ledger_words import KEYS, known_statements
 from tocsin.core.book import Book
+from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.statements import (
+    Beat,
     Opened,
+    Payload,
     PersonWord,
+    Promoted,
     RegionOrder,
     Replica,
     RequestOrder,
     Said,
+    Standing,
     Statement,
     Unknown,
     Word,
@@ -119,3 +124,31 @@ def test_compaction_never_takes_a_persons_word_that_counts_for_one_that_was_said
     book.merge_all(decode_statement(key, value) for key, value in compacted.items())
     assert book.is_dropped(KEY)
     assert book.orders[KEY] == counts
+
+
+ONE = RequestKey(Parent("checkout", "disk"), 5, b"d" * 16)
+SPELT = b'"checkout","disk","0x0000000000000005","' + b"64" * 16 + b'"'
+ME = Replica("b", "blue")
+
+
+@pytest.mark.parametrize(
+    ("statement", "ledger_key"),
+    [
+        (Said(ONE, ME, Word.STORED, 1, 1, 0), b'["said",' + SPELT + b',"b","blue","stored"]'),
+        (Payload(ONE, b"record"), b'["payload",' + SPELT + b"]"),
+        (RequestOrder(ONE, 3, PersonWord.DROPPED, "eve", 0), b'["request_order",' + SPELT + b',"3","dropped"]'),
+        (RegionOrder("a", 2, PersonWord.DRAINED, "eve", 0), b'["region_order","a","2","drained"]'),
+        (
+            Standing(
+                ME, Beat(1, 2), 0, halted=False, ill=False, draining=False, lag_s=0.0, schema=1, incarnation=1, heard={}
+            ),
+            b'["standing","b","blue"]',
+        ),
+        (Opened(ME, 1, "db"), b'["opened","b","blue"]'),
+        (Promoted("a", 1, "blue"), b'["promoted","a"]'),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_ledger_key_of_a_statement_never_changes(statement: Statement, ledger_key: bytes) -> None:
+    """Compaction goes by it: an older release's word must be the one that a newer release's replaces."""
+    assert encode_statement(statement)[0] == ledger_key
