@@ -119,6 +119,8 @@ class Look:
         if user is None:
             return {"known": False, "open": False, "channels": [], "why": "what its notifier kept is damaged"}
         concern = user.find(concern_name(self.incident.parent, self.incident.key.id))
+        for _, method in self.ways:
+            user.channel(method.id, self.urgency)  # one that has sent nothing yet is to be seen too
         views = {(view.method, view.urgency): view for view in explain(user, region.paging, self.now_us).channels}
         return {
             "known": concern is not None,
