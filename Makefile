@@ -5,6 +5,7 @@ BIN := .venv/bin
 # The marker, not the directory, is the target: a broken-off installation leaves a directory, never a marker.
 READY := .venv/.ready
 SCHEMATHESIS := build/schemathesis-venv/.ready
+MOTO := build/moto-venv/.ready
 # -c does not reach the environment in which pip builds the package itself; one of these does, depending on pip's age.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
@@ -66,7 +67,7 @@ mutate: $(READY) ## change the core, one thing at a time: does a test notice? (O
 test-api: $(READY) $(SCHEMATHESIS) ## generated requests against the querier (REQUESTS=10000)
 	$(BIN)/python tests/api/fuzz.py $(if $(REQUESTS),--requests '$(REQUESTS)')
 
-test-infra: $(READY) ## Terraform, image and units (TOCSIN_TF_PLUGINS=folder of providers; else the registry's)
+test-infra: $(READY) $(MOTO) ## Terraform, image and units (TOCSIN_TF_PLUGINS=folder of providers; else the registry's)
 	INFRA=1 $(BIN)/pytest tests/infra
 
 # Apart from .venv: what it pins is not our business. Ready is the marker, as above.
@@ -74,6 +75,13 @@ $(SCHEMATHESIS): tests/api/constraints.txt
 	@echo "environment: creating build/schemathesis-venv"
 	@$(PYTHON) -m venv --clear build/schemathesis-venv
 	@build/schemathesis-venv/bin/pip install --quiet --disable-pip-version-check -c tests/api/constraints.txt schemathesis
+	@touch $@
+
+# The same for the cloud on this machine.
+$(MOTO): tests/infra/constraints.txt
+	@echo "environment: creating build/moto-venv"
+	@$(PYTHON) -m venv --clear build/moto-venv
+	@build/moto-venv/bin/pip install --quiet --disable-pip-version-check -c tests/infra/constraints.txt 'moto[server]'
 	@touch $@
 
 sim: $(READY) ## whole regions in virtual time, all faults, by seed (SEEDS=300 FROM=1)

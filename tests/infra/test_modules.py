@@ -1,11 +1,11 @@
 """Every module and root: formatted, valid, of one interface style, and its own tests pass."""
 
 import re
-from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.infra.readmes import blocks, readme
 from tests.infra.terraform import MODULES, REPOSITORY, ROOTS, Project
 
 TERRAFORM: Final = REPOSITORY / "terraform"
@@ -32,9 +32,9 @@ def test_own_tests_pass(project: Project, name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize(("file", "kind"), [("variables.tf", "variable"), ("outputs.tf", "output")])
 def test_interface_is_in_order_and_described(name: str, file: str, kind: str) -> None:
-    blocks = _blocks(TERRAFORM / name / file, kind)
-    assert list(blocks) == sorted(blocks)
-    for block, body in blocks.items():
+    found = blocks(TERRAFORM / name / file, kind)
+    assert list(found) == sorted(found)
+    for block, body in found.items():
         assert re.search(r'^  description = "[A-Z].*\."$', body, re.MULTILINE), (
             f"{block} is not described in a sentence"
         )
@@ -44,7 +44,7 @@ def test_interface_is_in_order_and_described(name: str, file: str, kind: str) ->
 @pytest.mark.parametrize("name", ALL)
 def test_every_variable_is_used(name: str) -> None:
     text = "".join(path.read_text() for path in sorted((TERRAFORM / name).glob("*.tf")))
-    unused = [one for one in _blocks(TERRAFORM / name / "variables.tf", "variable") if f"var.{one}" not in text]
+    unused = [one for one in blocks(TERRAFORM / name / "variables.tf", "variable") if f"var.{one}" not in text]
     assert unused == []
 
 
@@ -56,6 +56,7 @@ def test_versions_are_bounded(name: str) -> None:
         assert re.search(r'version = "(5\.100\.0|>= 5\.100\.0, < 6\.0\.0)"', text)
 
 
-def _blocks(file: Path, kind: str) -> dict[str, str]:
-    found = re.findall(rf'^{kind} "([a-z_]+)" {{\n(.*?)^}}', file.read_text(), re.MULTILINE | re.DOTALL)
-    return dict(found)
+@pytest.mark.parametrize("name", MODULES)
+def test_the_readme_is_of_this_module(name: str) -> None:
+    folder = TERRAFORM / name
+    assert (folder / "README.md").read_text() == readme(folder), "run python -m tests.infra.readmes"

@@ -28,9 +28,19 @@ MUTATIONS: Final = (
         "nobody_gets_in_without_an_identity_and_tls",
     ),
     Mutation(
-        "log", "main.tf", "election.enable=false", "election.enable=true", "an_acknowledged_record_survives_a_broker"
+        "log",
+        "main.tf",
+        "election.enable=false",
+        "election.enable=true",
+        "an_acknowledged_record_survives_a_broker",
     ),
-    Mutation("log", "mirror.tf", '"EARLIEST"', '"LATEST"', "mirror_brings_all_from_the_earliest_under_a_prefix"),
+    Mutation(
+        "log",
+        "mirror.tf",
+        '"EARLIEST"',
+        '"LATEST"',
+        "mirror_brings_all_from_the_earliest_under_a_prefix",
+    ),
     Mutation(
         "log",
         "mirror.tf",
@@ -45,7 +55,13 @@ MUTATIONS: Final = (
         "true ||",
         "another_prefix_than_was_written_back_is_refused",
     ),
-    Mutation("network", "peering.tf", "&& peer.vpc_id != null", "", "absent_peer_is_not_asked"),
+    Mutation(
+        "network",
+        "peering.tf",
+        "&& peer.vpc_id != null",
+        "",
+        "absent_peer_is_not_asked",
+    ),
     Mutation(
         "network",
         "peering.tf",
@@ -60,7 +76,13 @@ MUTATIONS: Final = (
         "gateway_id = aws_internet_gateway.this.id",
         "nothing_in_private_subnets_is_reached_from_outside",
     ),
-    Mutation("store", "main.tf", "ring_port   = 7001", "ring_port   = 7000", "roles_and_nodes_alone_reach_nodes"),
+    Mutation(
+        "store",
+        "main.tf",
+        "ring_port   = 7001",
+        "ring_port   = 7000",
+        "roles_and_nodes_alone_reach_nodes",
+    ),
     Mutation(
         "service",
         "identity.tf",

@@ -3,13 +3,13 @@ variable "admin_port" {
   type        = number
 }
 
-variable "door" {
-  description = "What clients come for: `intake` or `query`. Begins the public name."
+variable "domain" {
+  description = "The domain of the public names: the door is `DOOR.DOMAIN` in all regions, and `DOOR.REGION.DOMAIN` in this one."
   type        = string
 }
 
-variable "domain" {
-  description = "The domain of the public names: the door is `DOOR.DOMAIN` in all regions, and `DOOR.REGION.DOMAIN` in this one."
+variable "door" {
+  description = "What clients come for: `intake` or `query`. Begins the public name."
   type        = string
 }
 

@@ -105,8 +105,10 @@ resource "aws_instance" "node" {
   }
 
   root_block_device {
-    encrypted  = true
-    kms_key_id = var.key_arn
+    encrypted   = true
+    kms_key_id  = var.key_arn
+    volume_size = 20
+    volume_type = "gp3"
   }
 
   tags = { Name = "${var.name}-${each.key}" }

@@ -1,16 +1,13 @@
 # What is refused before anything is planned, case by case. tests/infra reads that each message names file and field.
 
 variables {
-  region = "eu-central-1"
+  files   = { for name in ["eu-central-1", "eu-west-1"] : name => yamldecode(file("../../../regions/aws/${name}.yaml")) }
+  region  = "eu-central-1"
+  regions = { for name in ["eu-central-1", "eu-west-1"] : name => yamldecode(file("../../../regions/aws/${name}.yaml")) }
 }
 
 run "two_regions_that_fit" {
   command = plan
-
-  variables {
-    files   = { for name in ["eu-central-1", "eu-west-1"] : name => yamldecode(file("../../../regions/aws/${name}.yaml")) }
-    regions = { for name in ["eu-central-1", "eu-west-1"] : name => yamldecode(file("../../../regions/aws/${name}.yaml")) }
-  }
 
   assert {
     condition     = length(output.problems) == 0
