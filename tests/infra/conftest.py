@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,10 @@ def pair(project: Project) -> dict[str, Run]:
 def three(project: Project) -> Run:
     """The third of three regions."""
     return project.tested("region", "-verbose", "-filter=tests/three.tftest.hcl")["third_region_reads_both"]
+
+
+@pytest.fixture
+def spoiled(project: Project, tmp_path: Path) -> Project:
+    """A copy of its own, to be changed at will."""
+    shutil.copytree(project.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", project.plugins)
