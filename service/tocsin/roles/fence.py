@@ -59,12 +59,16 @@ class Fence:
             await self._write(self.positions)
 
     async def keep(self, rows: Sequence[UserRow], positions: PagerPositions | None) -> None:
-        """Keeps users, then the positions if they are up to them; raises `ClaimLost`, `EngineError`."""
-        async with self._lock:
-            if rows:
-                self._rows_version += 1
-                await self._within(self._store.keep_users(self._claim.partition, rows, self._rows_version))
-            if positions is not None:
+        """Keeps users, then the positions if they are up to them. One at a time. Raises `ClaimLost`, `EngineError`.
+
+        Intents need not wait while users are written: a former owner that still writes some writes what it knew, under
+        versions that are below all of the next one's.
+        """
+        if rows:
+            self._rows_version += 1
+            await self._within(self._store.keep_users(self._claim.partition, rows, self._rows_version))
+        if positions is not None:
+            async with self._lock:
                 await self._write(positions)
                 self.positions = positions
 

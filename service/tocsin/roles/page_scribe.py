@@ -150,10 +150,12 @@ class PageScribe:
             for request in requests_of(one.intent, one.end, one.items, now().unix_us):
                 number = partition_of(request.key.parent, self._region.partitions)
                 records[number].append(encode_request(request))
-        try:
-            await asyncio.gather(*(self._put(self._region.requests, n, some) for n, some in records.items()))
-        except Refused as error:  # it will be refused again: that the page ended must not wait for it
-            _log.error("a page is in no log entry: %s", error, extra={"action": "notice_refused"})
+        puts = (self._put(self._region.requests, number, some) for number, some in records.items())
+        for outcome in await asyncio.gather(*puts, return_exceptions=True):
+            if isinstance(outcome, Refused):  # it will be refused again: that the page ended must not wait for it
+                _log.error("pages are in no log entry: %s", outcome, extra={"action": "notice_refused"})
+            elif outcome is not None:
+                raise outcome
 
     async def _put(self, topic: str, partition: int, records: Sequence[Record]) -> None:
         try:

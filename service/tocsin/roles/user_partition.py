@@ -42,7 +42,7 @@ from tocsin.core.paging.effects import (
 from tocsin.core.paging.feedback import IntentId, decode_feedback
 from tocsin.core.paging.pager import Pager
 from tocsin.core.requests import Record
-from tocsin.engines.errors import EngineError
+from tocsin.engines.errors import EngineError, Misconfigured
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.log_directory import DirectoryTail
 from tocsin.engines.store import Store
@@ -116,9 +116,23 @@ class UserPartition:
 
     @classmethod
     async def take_over(cls, around: Around, claim: Claim) -> "UserPartition":
-        """Shuts earlier owners out and loads what they left; raises `EngineError`, ValueError, `ClaimLost`."""
+        """Shuts earlier owners out and loads what they left.
+
+        Raises `ClaimLost`, `Misconfigured` when the log forgot its claims, ValueError for a damaged document, and
+        `EngineError`.
+        """
         fence = Fence(around.store, claim)
-        await fence.take()
+        try:
+            await fence.take()
+        except ClaimLost:
+            if not around.log.holds(claim):
+                raise
+            message = (
+                f"user partition {claim.partition} is claimed under epoch {claim.epoch}, and an earlier owner had a "
+                "higher one: the log has lost its record of claims. Nothing is sent; restore the log, or give the "
+                "stack a new store"
+            )
+            raise Misconfigured(message) from None
         rows = await around.store.kept_users(claim.partition)
         region = around.region
         pager = Pager(region.name, claim.partition, claim.epoch, around.regions, region.paging, rows, now())
