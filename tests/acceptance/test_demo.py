@@ -107,7 +107,7 @@ def test_its_history_is_valid_and_a_request_struck_from_a_read_is_named(stage: P
 
 
 def test_every_scenario_ended_as_the_table_says(result: dict[str, Any]) -> None:
-    assert len(result["scenarios"]) == 11
+    assert len(result["scenarios"]) == 15
     for scenario in result["scenarios"]:
         assert scenario["ok"], scenario
         for region, expected in scenario["expected"].items():

@@ -1,6 +1,7 @@
 """`tocsin demo`: two regions, real alerts, every failure in turn."""
 
 import asyncio
+import json
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -91,6 +92,12 @@ class Screen:
         for difference in report.differences[:DIFFERENCES_SHOWN]:
             self._console.print(f"   {difference}", markup=False)
         agreed = "both regions agree" if result.differences == 0 else f"{result.differences} DIFFERENCES"
+        pages = result.pages
+        shares = ", ".join(f"{share:.0%} by {region}" for region, share in pages.shares.items())
+        self.say(
+            f"pages: {pages.due} due, {pages.missed} missed, {pages.sent} sent ({shares}); told twice: "
+            f"{pages.duplicate} with {pages.in_flight} in flight, {pages.duplicate_cut} while the mirrors were cut"
+        )
         good = sum(outcome.ok for outcome in result.scenarios)
         self.say(f"{result.played} events played in were accepted, {result.refused} refused")
         calls = result.history["calls"]
@@ -116,7 +123,7 @@ def demo(
 
     Writes build/demo.json. Ctrl-C at any moment leaves nothing running.
     """
-    from tocsin.ops.demo import show
+    from tocsin.ops.demo import pages, show
     from tocsin.ops.demo.player import read_events
     from tocsin.settings import Settings
 
@@ -126,6 +133,9 @@ def demo(
         read_events(events, "")  # a file that cannot be used is said before anything starts
     for name, value in show.OVERRIDES.items():
         os.environ[f"TOCSIN_REGION__LIMITS__{name}"] = str(value)
+    for name, value in pages.OVERRIDES.items():
+        os.environ[f"TOCSIN_REGION__{name}"] = json.dumps(value)
+    os.environ["TOCSIN_REGION__DELIVERY__WEBHOOKS__CA_FILE"] = str(show.RECEIVER / "ca.pem")
     os.environ |= {
         "TOCSIN_DATA_DIR": str(DATA_DIR),
         "TOCSIN_UP_FILE": str(DATA_DIR / "up.json"),

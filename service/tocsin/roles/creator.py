@@ -5,7 +5,7 @@ whole is in `replica.py`.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tocsin.core.partition import Phase
 from tocsin.core.statements import Replica
@@ -65,6 +65,11 @@ class Creator:
             await self._claiming.run(stopping, self._care.run())
         finally:
             await self._around.trials.close()
+
+    @property
+    def owners(self) -> Mapping[int, Owner]:
+        """Of the partition numbers that it owns."""
+        return self._owners
 
     @property
     def unready(self) -> list[str]:

@@ -40,6 +40,7 @@ from tocsin.core.effects import (
     Wrote,
 )
 from tocsin.core.failures import Failure, Kind
+from tocsin.core.ids import Parent
 from tocsin.core.kept import Stage
 from tocsin.core.knowledge import Place
 from tocsin.core.partition import Partition, Phase
@@ -166,6 +167,10 @@ class Owner:
     def tell(self, event: Input) -> None:
         """Puts an input before the machine."""
         self._inbox.put_nowait(event)
+
+    async def reassign(self, parents: list[Parent]) -> None:
+        """Has those told who are responsible by now for what is open of these parents; raises `EngineError`."""
+        await self._writer.reassign(parents)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Drives the machine until `stopping` is set and what was in hand is written, or `STOP_S_MAX` after that.

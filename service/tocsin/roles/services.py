@@ -26,6 +26,7 @@ from tocsin.engines.topics import make_topics
 from tocsin.roles.assigner import DirectoryAssigner
 from tocsin.roles.creator import Creator
 from tocsin.roles.process import Frame, Service, closing
+from tocsin.roles.reassigning import Reassigning
 from tocsin.roles.trial import Trials
 from tocsin.telemetry import Gauge, Meters, Reading
 from tocsin.topology import MIRRORED, Region
@@ -59,7 +60,11 @@ async def creator(
 
         async def run(stopping: asyncio.Event) -> None:
             if await topics_made(log, region, stopping) and await looked(directory, stopping):
-                await beside(directory.run(), creator.run(stopping))
+                reassigning = Reassigning(directory, store, creator.owners, region.partitions)
+                async with asyncio.TaskGroup() as group:
+                    watching = group.create_task(reassigning.run())
+                    await beside(directory.run(), creator.run(stopping))
+                    watching.cancel()
 
         async def unready() -> list[str]:
             return [*directory.unready, *creator.unready]

@@ -20,7 +20,7 @@ from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent
 from tocsin.core.incidents import Folding, Status, fold
 from tocsin.core.notices import NOTIFY
-from tocsin.core.requests import Request
+from tocsin.core.requests import TIME_US_MAX, Request
 from tocsin.engines.errors import EngineError, Refused
 from tocsin.engines.store import Store
 from tocsin.roles.assigner import NOBODY, Assigner, Folded
@@ -84,6 +84,16 @@ class Writer:
             failed = failed or await self._fold_anew([parent])
             failed = failed or await self._assign({parent: 0})
             for error in failed.values():
+                self._foldings.pop(parent, None)
+                raise error
+
+    async def reassign(self, parents: Sequence[Parent]) -> None:
+        """Has those told who are responsible by now for what is open of these parents; raises `EngineError`."""
+        async with self._fold_lock:
+            failed = await self._fold_anew(parents)
+            failed |= await self._assign({parent: TIME_US_MAX for parent in parents if parent not in failed})
+            self._forget()
+            for parent, error in failed.items():
                 self._foldings.pop(parent, None)
                 raise error
 

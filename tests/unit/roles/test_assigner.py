@@ -28,6 +28,7 @@ from tocsin.engines.log import Log
 from tocsin.engines.topics import make_topics
 from tocsin.engines.watched import CHECK_EVERY_S
 from tocsin.roles.assigner import TEXT_MAX, DirectoryAssigner, Folded, assignments
+from tocsin.roles.reassigning import LOOK_EVERY_S, Reassigning
 from tocsin.roles.writer import Writer
 from tocsin.settings import Settings
 from tocsin.topology import ASSIGNMENTS, Region
@@ -247,3 +248,24 @@ def test_a_source_without_end_is_cut(desk: Desk) -> None:
     service = FileDirectory(desk.path).service("checkout")
     assert service is not None
     assert {len(one.source) for one in assignments(service, Folded([incident], 0, 1))} == {TEXT_MAX}
+
+
+async def test_who_becomes_responsible_is_told_of_what_is_open_there_already(
+    desk: Desk, store: EmbeddedStore, region: Region
+) -> None:
+    opening, ended = request(service="quiet"), request(service="quiet", dedup_key="ended")
+    ends = request(service="quiet", dedup_key="ended", action="resolve")
+    assert await desk.writer.write([opening, ended, ends]) == {}
+    directory = FileDirectory(desk.path)
+    owners = dict.fromkeys(range(region.partitions), desk.writer)
+    watching = asyncio.create_task(Reassigning(directory, store, owners, region.partitions).run())
+    await asyncio.sleep(2 * LOOK_EVERY_S)
+    assert await desk.said() == []
+
+    desk.path.write_text(DIRECTORY.replace("id: quiet", "id: quiet, responders: [ann]"), encoding="utf-8")
+    async with asyncio.timeout(10):
+        while not await desk.said():  # noqa: ASYNC110 - the log is looked at, and tells nobody
+            await asyncio.sleep(0.05)
+    watching.cancel()
+
+    assert [(one.user, one.incident, one.status) for one in await desk.said()] == [("ann", opening.key, "triggered")]

@@ -165,3 +165,48 @@ async def region_lost(stage: Stage) -> None:
 async def creator_killed_mid_set(stage: Stage) -> None:
     """Kill -9 of a creator in the middle of a burst."""
     await stage.burst_and_kill(A, "creator")
+
+
+@scenario("pages-shared", a="-", b="-")
+async def pages_shared(stage: Stage) -> None:
+    """People are paged once, by both regions alike."""
+    for _ in range(3):
+        for region in (A, B):
+            await stage.alert(region, 4, scene=stage.pages.calm)
+        await stage.paged()
+
+
+@scenario("pages-region-killed-in-burst", a="-", b="-")
+async def pages_region_killed_in_burst(stage: Stage) -> None:
+    """Region a is killed in the middle of a burst; b pages what a would have."""
+    await stage.alert(A, 15)
+    await stage.kill_region(A)
+    await stage.alert(B, 15)
+    await stage.paged()
+    await stage.start_region(A)
+    await stage.neighbours_stored()
+
+
+@scenario("pages-region-halts", a="-", b="WAIT? HALT DONE")
+async def pages_region_halts(stage: Stage) -> None:
+    """Region b holds a trigger that its peer took: a pages."""
+    stage.refuse(B)
+    await stage.notice()
+    await stage.alert(B, 1, of="")
+    await stage.until(b="HALT")
+    await stage.paged()
+    await stage.heal()
+    await stage.until(b="DONE")
+
+
+@scenario("pages-mirrors-cut", a="-", b="-")
+async def pages_mirrors_cut(stage: Stage) -> None:
+    """The regions hear nothing of each other: each pages what it has, and nobody is left out."""
+    await stage.cut_mirror(A, B)
+    await stage.cut_mirror(B, A)
+    await stage.notice()
+    for region in (A, B):
+        await stage.alert(region, 6, scene=stage.pages.cut)
+    await stage.paged()
+    await stage.heal_mirror(A, B)
+    await stage.heal_mirror(B, A)

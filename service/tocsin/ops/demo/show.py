@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from tocsin.core.kept import Stage as KeptStage
+from tocsin.core.notices import NOTIFY
 from tocsin.core.verdict import TABLE
 from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import FaultSwitch
-from tocsin.engines.opening import open_store
+from tocsin.engines.opening import open_log, open_store
 from tocsin.engines.store import Store
 from tocsin.ops.demo.engine import Engine
 from tocsin.ops.demo.ground import Ground, prepare
+from tocsin.ops.demo.pages import Account, Pages, hire, read_feedback
 from tocsin.ops.demo.player import Player, built_in_events, open_client, read_events
+from tocsin.ops.demo.receiver import Receiver, receiving
 from tocsin.ops.demo.scenarios import SCENARIOS, Scenario
 from tocsin.ops.demo.stage import Deviation, Stage, matches
 from tocsin.ops.demo.witness import witness
@@ -27,6 +30,8 @@ from tocsin.ops.verify import Report, verify
 from tocsin.settings import Settings
 
 HISTORY: Final = "history.jsonl"
+RECEIVER: Final = Path("../demo-receiver")
+"""Beside the data directory, which is cleared."""
 WHY: Final = {row.name: row.why for row in TABLE}
 DEMO_SERVICE: Final = "demo"
 
@@ -89,6 +94,7 @@ class Result:
     differences: int
     regions: dict[str, dict[str, int]]
     scenarios: list[Outcome]
+    pages: Account
     history: dict[str, Any]
     """The verdict on what clients were told and could read, its anomalies by kind, and the file."""
 
@@ -96,7 +102,7 @@ class Result:
     def ok(self) -> bool:
         """Whether everything came as it should."""
         told = self.refused == 0 and self.history["verdict"] == Verdict.VALID
-        return told and self.differences == 0 and all(outcome.ok for outcome in self.scenarios)
+        return told and self.pages.ok and self.differences == 0 and all(outcome.ok for outcome in self.scenarios)
 
     def write(self, path: Path) -> None:
         """Writes the result as JSON."""
@@ -110,12 +116,18 @@ async def run(settings: Settings, engine: Engine, audience: Audience, events: Pa
         raise AssertionError  # the command sets it
     began_s = time.monotonic()
     switch = FaultSwitch(settings.path(settings.faults_file))
-    async with prepare(engine, settings, switch, audience.say) as ground:
-        return await _give(ground, switch, audience, events, began_s)
+    with receiving(settings.path(RECEIVER)) as receiver:
+        async with prepare(engine, settings, switch, audience.say) as ground:
+            return await _give(ground, switch, audience, events, receiver, began_s)
 
 
 async def _give(
-    ground: Ground, switch: FaultSwitch, audience: Audience, events: Path | None, began_s: float
+    ground: Ground,
+    switch: FaultSwitch,
+    audience: Audience,
+    events: Path | None,
+    receiver: Receiver,
+    began_s: float,
 ) -> tuple[Result, Report]:
     settings = ground.settings
     local = LocalSet(settings, fresh=True)
@@ -134,16 +146,18 @@ async def _give(
             async with _company(local, recorder, topology.names, ca_file) as player:
                 await _play_in(local, player, audience, events, topology.names)
                 played = len(player.accepted)
+                pages = await hire(past_the_switch, topology, receiver)
                 outcomes = []
                 for scenario in SCENARIOS:
                     audience.scene(scenario)
                     limits = topology.regions[0].limits
-                    stage = Stage(scenario.name, local, player, stores, switch, ground, limits)
+                    stage = Stage(scenario.name, local, player, stores, switch, ground, limits, pages)
                     outcomes.append(await _act(scenario, stage))
                     await stage.heal()
                     audience.scene_ended(outcomes[-1])
                 audience.say("healed; waiting for quiet")
                 await _quiet(stores, len(player.accepted), ground.wait_s_max)
+                account = await _account(pages, past_the_switch)
             audience.say("verifying: every row of both regions, field by field; and what clients were told")
             partitions = topology.regions[0].partitions
             report = await verify(stores, partitions=partitions, everything=True)
@@ -159,6 +173,7 @@ async def _give(
             differences=len(report.differences),
             regions={name: await _counts(store) for name, store in stores.items()},
             scenarios=outcomes,
+            pages=account,
             history=_judged(history),
         )
         return result, report
@@ -184,6 +199,16 @@ async def _company(
             for ended in await asyncio.gather(*witnesses, return_exceptions=True):
                 if isinstance(ended, Exception):
                     raise ended
+
+
+async def _account(pages: Pages, settings: Settings) -> Account:
+    regions = settings.topology().regions
+    logs = {region.name: open_log(region, settings) for region in regions}
+    try:
+        return pages.account(await read_feedback(logs, regions))
+    finally:
+        for log in logs.values():
+            await log.close()
 
 
 def _judged(path: Path) -> dict[str, Any]:
@@ -258,7 +283,7 @@ async def _quiet(stores: Mapping[str, Store], accepted: int, wait_s_max: float) 
 async def _counts(store: Store) -> dict[str, int]:
     stored, after = 0, None
     while entries := await store.scan_entries(after, 1000):
-        stored += len(entries)
+        stored += sum(entry.action != NOTIFY for entry in entries)  # notices are our own
         after = entries[-1].key
     rows = await store.kept_rows()
     stages = [row.stage for row in rows]

@@ -4,6 +4,7 @@ What was decided is read where the regions wrote it: in the kept rows of each re
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import groupby
@@ -18,6 +19,7 @@ from tocsin.engines.errors import EngineError
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch, Rule
 from tocsin.engines.store import Store
 from tocsin.ops.demo.ground import Ground
+from tocsin.ops.demo.pages import Pages
 from tocsin.ops.demo.player import LANES, Accepted, Event, Player
 from tocsin.ops.supervisor import LocalSet
 
@@ -45,6 +47,7 @@ class Stage:
         switch: FaultSwitch,
         ground: Ground,
         limits: Limits,
+        pages: Pages,
     ) -> None:
         self.name = name
         self.requests: dict[str, str] = {}
@@ -56,7 +59,9 @@ class Stage:
         self._mirrors = ground.mirrors
         self._wait_s_max = ground.wait_s_max
         self._limits = limits
+        self.pages = pages
         self._neighbours: list[Accepted] = []
+        self._numbers = itertools.count()
 
     # What can be done -------------------------------------------------------------------------------------------
 
@@ -96,7 +101,7 @@ class Stage:
 
     async def send(self, region: str, *, of: str = "", first: bool = False) -> None:
         """Sends the scenario's request to a region, among good neighbours of every service, or before them."""
-        await asyncio.sleep(NOTICE_S)
+        await self.notice()
         good = self._good_events(region, of)
         place = 0 if first else len(good) // 2
         for event in good[:place]:
@@ -108,6 +113,22 @@ class Stage:
         self.requests[of] = accepted.request
         for event in good[place:]:
             await self._send_good(event, region)
+
+    async def alert(self, region: str, count: int, *, scene: set[str] | None = None, of: str | None = None) -> None:
+        """Sends triggers of the service that pages people, and notes what is due by them; with `of` the scenario's
+        request itself is one of them.
+        """
+        keys = [f"{self.name}/page-{next(self._numbers)}" for _ in range(count)]
+        for dedup_key in keys if of is None else [self._dedup_key(of), *keys[1:]]:
+            event = self._event_of(self.pages.routing_key, dedup_key, "somebody is to be told")
+            accepted = await self._player.send(event, region)
+            if accepted is None:
+                raise Deviation(f"intake of region {region} refused an alert: {self._player.refused[-1][1]}")
+            self.pages.expect(accepted.request, scene=scene)
+            if dedup_key not in keys:
+                self.requests[of or ""] = accepted.request
+            else:
+                self._neighbours.append(accepted)
 
     async def kill_region(self, region: str) -> None:
         """Ends every process of a region with kill -9, and keeps them down."""
@@ -139,6 +160,10 @@ class Stage:
             await halfway.wait()
             await self._local.kill(region, role)
         await self.neighbours_stored()
+
+    async def notice(self) -> None:
+        """Waits until every process acts by the faults that were set."""
+        await asyncio.sleep(NOTICE_S)
 
     async def pause_past_grace(self) -> None:
         """Lets the grace pass, and a heartbeat that says so."""
@@ -203,6 +228,16 @@ class Stage:
 
         await self._wait(reached)
 
+    async def paged(self) -> None:
+        """Waits until everything has come that people are to be told by now."""
+
+        async def reached() -> str:
+            missing = self.pages.missing()
+            shown = ", ".join(f"{one.user} of {one.incident}" for one in missing[:3])
+            return f"{len(missing)} are not told yet: {shown}" if missing else ""
+
+        await self._wait(reached)
+
     async def ready(self, region: str, role: str) -> None:
         """Waits until a role reports that it is ready."""
         await self._wait(lambda: self._readiness(region, role, wanted=True))
@@ -250,8 +285,11 @@ class Stage:
             self._neighbours.append(accepted)
 
     def _event(self, service: str, dedup_key: str, text: str) -> Event:
+        return self._event_of(self._local.routing_keys[service], dedup_key, text)
+
+    def _event_of(self, routing_key: str, dedup_key: str, text: str) -> Event:
         return {
-            "routing_key": self._local.routing_keys[service],
+            "routing_key": routing_key,
             "event_action": "trigger",
             "dedup_key": dedup_key,
             "payload": {"summary": f"{self.name}: {text}", "source": "demo", "severity": "warning"},

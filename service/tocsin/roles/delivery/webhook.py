@@ -124,6 +124,7 @@ def payload(bundle: Bundle) -> bytes:
         "method": bundle.method.id,
         "urgency": intent.channel.urgency,
         "due": since(intent.due_us),
+        "due_us": intent.due_us,
         "covers": [pair.hex() for pair in intent.pairs[:COVERS_TOLD_MAX]],
         "incidents_total": len(bundle.items),
         "incidents": items,
