@@ -205,9 +205,9 @@ class LogDirectory:
 class DirectoryTail:
     """The users of one user partition, for its owner."""
 
-    def __init__(self, log: Log, region: Region, partition: int, file: Path) -> None:
-        """Raises ConfigError when the file cannot be used."""
-        self._file = FileDirectory(file)
+    def __init__(self, log: Log, region: Region, partition: int, file: FileDirectory) -> None:
+        """`file`: one for all tails of a process, since it is read whole."""
+        self._file = file
         self._region = region
         self._partition = partition
         self._topic = DirectoryTopic(log, region, (partition,), self._take)

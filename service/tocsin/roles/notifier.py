@@ -7,11 +7,11 @@ for the process.
 
 import asyncio
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 from tocsin.core.paging.effects import Bundle, Ended
 from tocsin.core.paging.feedback import IntentId
+from tocsin.engines.directory import FileDirectory
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Store
 from tocsin.roles.claiming import Claiming, Work
@@ -38,11 +38,11 @@ class Notifier:
         topology: Topology,
         region: Region,
         stack: str,
-        directory: Path,
+        directory: FileDirectory,
         stage: StageTwo,
         meters: Meters,
     ) -> None:
-        """`directory` is the file of services and users."""
+        """`directory` is the region's file of services and users."""
         self._stage = stage
         self._fitness = Fitness(store, region)
         self._around = Around(

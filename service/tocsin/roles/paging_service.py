@@ -20,8 +20,7 @@ from tocsin.roles.services import beside, topics_made, usable
 async def notifier(frame: Frame) -> AsyncIterator[Service]:
     """Tells people of incidents. Raises ConfigError, `Misconfigured`."""
     region, settings = frame.region, frame.settings
-    directory = settings.path(region.directory)
-    FileDirectory(directory)  # refuses one that no owner of a partition could use
+    directory = FileDirectory(settings.path(region.directory))
     log, store = open_log(region, settings), open_store(region, frame.stack, settings)
     deliveries = open_deliveries(region, settings.path, frame.meters)
     async with closing(log, store, deliveries):

@@ -13,10 +13,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, NamedTuple
 
-from tocsin.config import ConfigError
 from tocsin.core.documents import PagerPositions, Position
 from tocsin.core.paging.assignments import Assignment, InvalidAssignment, decode_assignment
 from tocsin.core.paging.effects import (
@@ -42,6 +40,7 @@ from tocsin.core.paging.effects import (
 from tocsin.core.paging.feedback import IntentId, decode_feedback
 from tocsin.core.paging.pager import Pager
 from tocsin.core.requests import Record
+from tocsin.engines.directory import FileDirectory
 from tocsin.engines.errors import EngineError, Misconfigured
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.log_directory import DirectoryTail
@@ -57,7 +56,6 @@ from tocsin.topology import Region
 
 TICK_S: Final = 0.05
 STOP_S_MAX: Final = 10.0
-DIRECTORY_PAUSE_S: Final = 1.0
 INPUTS_MAX: Final = 500
 """Inputs that are taken without anybody else having a turn."""
 _log = logging.getLogger(__name__)
@@ -71,7 +69,7 @@ class Around:
     store: Store
     region: Region
     regions: tuple[str, ...]
-    directory: Path
+    directory: FileDirectory
     fitness: Fitness
     meters: Meters
     hand_over: Callable[["UserPartition", Bundle], None]
@@ -112,7 +110,6 @@ class UserPartition:
         self._in_flight: set[IntentId] = set()
         self._ticked_s = 0.0
         self._stopped = False
-        self._users_unread: list[str] = []
 
     @classmethod
     async def take_over(cls, around: Around, claim: Claim) -> "UserPartition":
@@ -176,7 +173,7 @@ class UserPartition:
             reasons.append("cannot say what it decides: its fence or the log cannot be written")
         if self.is_caught_up and self.lag_s >= self._around.region.paging.backstop_s:
             reasons.append(f"reads what is {self.lag_s:.0f} s old")
-        return [f"user partition {self.partition} {why}" for why in [*reasons, *self._users_unread]]
+        return [f"user partition {self.partition} {why}" for why in reasons]
 
     def readings(self) -> Iterator[Reading]:
         """What gauges show of this partition number."""
@@ -310,19 +307,8 @@ class UserPartition:
         await self._take(FeedbackRead(said))
 
     async def _read_users(self) -> None:
-        while True:
-            try:
-                await self._follow_users()
-            except ConfigError as error:  # somebody is at the file: until it is good again, the other regions page
-                if not self._users_unread:
-                    _log.error("%s", error, extra={"action": "directory_unusable", "partition": self.partition})
-                self._users_unread = [f"does not know its users: {error}"]
-                await asyncio.sleep(DIRECTORY_PAUSE_S)
-
-    async def _follow_users(self) -> None:
         around = self._around
         tail = DirectoryTail(around.log, around.region, self.partition, around.directory)
-        self._users_unread = []
         async with aclosing(tail.changes()) as changes:
             async for people in changes:
                 for start in range(0, len(people), INPUTS_MAX):

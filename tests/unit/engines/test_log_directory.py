@@ -290,7 +290,7 @@ async def test_a_tail_gives_all_users_of_its_partition_then_who_changed(log: Emb
     gone = next(f"g{n}" for n in range(100) if user_partition(f"g{n}", REGION.partitions) == mine)
     await say(log, DIRECTORY, DirectoryRecord(Name(Kind.USER, other), 1, "a", Person(other)))
     await say(log, DIRECTORY, DirectoryRecord(Name(Kind.USER, gone), 1, "a", None))
-    changes = DirectoryTail(log, REGION, mine, file).changes()
+    changes = DirectoryTail(log, REGION, mine, FileDirectory(file)).changes()
 
     first = {one.user: one.person for one in await anext(changes)}
     assert first.keys() == {"ann", gone}
@@ -307,7 +307,7 @@ async def test_a_tail_gives_all_users_of_its_partition_then_who_changed(log: Emb
 
 
 async def test_a_tail_sees_the_file_change(log: EmbeddedLog, file: Path) -> None:
-    changes = DirectoryTail(log, REGION, user_partition("ann", REGION.partitions), file).changes()
+    changes = DirectoryTail(log, REGION, user_partition("ann", REGION.partitions), FileDirectory(file)).changes()
     await anext(changes)
     write(file, FILE.replace("name: Ann", "name: Anna"))
     assert await anext(changes) == [PersonIs("ann", Person("ann", "Anna", "ann@example.org"))]
@@ -320,7 +320,7 @@ async def test_a_tail_sees_the_file_change(log: EmbeddedLog, file: Path) -> None
 async def test_a_tail_does_not_wait_for_a_part_that_is_not_there(tmp_path: Path, file: Path) -> None:
     log = EmbeddedLog(tmp_path / "half.sqlite")
     await log.ensure_topic(DIRECTORY, REGION.partitions, compacted=True)  # and no mirrored copy
-    tail = DirectoryTail(log, REGION, user_partition("ann", REGION.partitions), file)
+    tail = DirectoryTail(log, REGION, user_partition("ann", REGION.partitions), FileDirectory(file))
     changes = tail.changes()
 
     assert [one.user for one in await anext(changes)] == ["ann"]

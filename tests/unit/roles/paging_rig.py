@@ -14,6 +14,7 @@ from tocsin.core.paging.assignments import Assignment, encode_assignment, user_p
 from tocsin.core.paging.effects import Bundle, Ended
 from tocsin.core.paging.feedback import End, Feedback, Intent, IntentId, Outcome, Pulse, decode_feedback
 from tocsin.core.requests import Record, Request, decode_record
+from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.log import Log
@@ -194,7 +195,8 @@ class Running:
     def __init__(self, rig: Rig, log: Log, store: Store, inbox: Inbox) -> None:
         self.log = log
         meters = Meters(Identity("a", "blue", "notifier"))
-        self.notifier = Notifier(log, store, rig.topology, rig.region, "blue", rig.directory, inbox, meters)
+        directory = FileDirectory(rig.directory)
+        self.notifier = Notifier(log, store, rig.topology, rig.region, "blue", directory, inbox, meters)
         self.meters = meters
         self._stopping = asyncio.Event()
         self.task = asyncio.create_task(self.notifier.run(self._stopping))

@@ -152,7 +152,7 @@ class EmbeddedStore:
     async def save_progress(self, row: ProgressRow) -> None:
         """Saves an owner's account under its epoch."""
         values = row.partition, row.epoch, row.clean, row.encode()
-        await self._put(lambda c: c.execute("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)", values))
+        await self._do("INSERT OR REPLACE INTO progress VALUES (?, ?, ?, ?)", values)
 
     async def progress(self, partition: int | None = None) -> list[ProgressRow]:
         """All owners' accounts, by partition and epoch."""
@@ -165,11 +165,11 @@ class EmbeddedStore:
     async def forget_progress(self, partition: int, below_epoch: int) -> None:
         """Removes the rows of older epochs."""
         values = partition, below_epoch
-        await self._put(lambda c: c.execute("DELETE FROM progress WHERE partition = ? AND epoch < ?", values))
+        await self._do("DELETE FROM progress WHERE partition = ? AND epoch < ?", values)
 
     async def put_lost(self, lost: Lost) -> None:
         """Records a lost range."""
-        await self._put(lambda c: c.execute("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?, ?)", lost))
+        await self._do("INSERT OR IGNORE INTO lost VALUES (?, ?, ?, ?, ?)", lost)
 
     async def lost(self) -> list[Lost]:
         """All lost ranges, in order."""
@@ -200,7 +200,7 @@ class EmbeddedStore:
     async def keep_users(self, partition: int, rows: Sequence[UserRow], version: int) -> None:
         """Keeps these users, in one transaction. One that was forgotten leaves its version behind."""
         values = [(partition, row.user, version, row.state) for row in rows]
-        await self._put(lambda c: c.executemany(_KEEP_USER, values))
+        await self._do(_KEEP_USER, *values)
 
     async def kept_users(self, partition: int) -> list[UserRow]:
         """All that is kept of the users of a partition number."""
@@ -227,6 +227,15 @@ class EmbeddedStore:
 
     async def _rows(self, query: str, *values: object) -> list[Row]:
         return await self._database.read(lambda c: rows_of(c, query, *values))
+
+    async def _do(self, statement: str, *rows: Sequence[object]) -> None:
+        """Executes a statement for each of these rows of values."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            # No cursor may leave this thread: where it ends elsewhere, it resets a statement that may be at work here.
+            connection.executemany(statement, rows)
+
+        await self._put(work)
 
     async def _put(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """A write whose values the engine may refuse."""
