@@ -20,6 +20,7 @@ from tocsin.core.paging.feedback import Outcome
 from tocsin.engines.errors import Unavailable
 from tocsin.engines.log import Claim
 from tocsin.engines.store import Document, Store
+from tocsin.topology import FEEDBACK
 
 PAGING = {
     "pace_s": 0.2,
@@ -225,4 +226,58 @@ async def test_a_damaged_document_refuses_the_partition_with_a_reason(rig: Rig) 
     await rig.store.put_document(Document(PagerPositions.name(0), 1, b"garbage"))
     running = rig.start()
     await until(lambda: any(why.startswith("partition 0:") for why in running.notifier.unready), "a reason")
+    await running.stop()
+
+
+class Deaf:
+    """A log that takes nothing of some topics while it is told so; with `takes` it does, and does not answer."""
+
+    def __init__(self, log: Any, *topics: str) -> None:
+        self._log = log
+        self._topics = topics
+        self.is_deaf = False
+        self.takes = False
+
+    async def append(self, topic: str, partition: int, records: Any) -> int:
+        if not self.is_deaf or topic not in self._topics:
+            return int(await self._log.append(topic, partition, records))
+        if self.takes:
+            await self._log.append(topic, partition, records)
+        raise Unavailable("no answer")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+@pytest.mark.parametrize("takes", [False, True])
+async def test_an_intent_of_which_the_log_did_not_answer_is_decided_anew_and_pages_once(
+    rig: Rig, *, takes: bool
+) -> None:
+    log = Deaf(rig.start_log(), FEEDBACK)
+    running = rig.start(log=log)
+    await running.ready()
+    log.is_deaf, log.takes = True, takes
+    await rig.assign("ann", "one")
+    await until(lambda: running.notifier.unready, "a reason")
+    assert not rig.inbox.bundles
+    log.is_deaf = False
+    await until(lambda: rig.inbox.titles, "the page")
+    await until(lambda: not running.notifier.unready, "readiness again")
+    await asyncio.sleep(3 * PAGING["pace_s"])
+    assert rig.inbox.titles == [("ann", "one")]
+    await running.stop()
+
+
+async def test_an_end_is_said_until_the_log_has_it_and_not_before_the_entry_that_tells_of_it(rig: Rig) -> None:
+    log = Deaf(rig.start_log(), rig.region.requests)
+    running = rig.start(log=log)
+    await running.ready()
+    log.is_deaf = True
+    await rig.assign("ann", "one")
+    await until(lambda: running.notifier.unready, "a reason")
+    assert rig.inbox.titles == [("ann", "one")]
+    assert not await rig.ends()
+    log.is_deaf = False
+    await until(rig.ends, "the end")
+    assert len(await rig.requests()) == 1
     await running.stop()
