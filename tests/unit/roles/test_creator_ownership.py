@@ -103,8 +103,11 @@ async def test_a_topic_made_anew_between_two_runs_is_refused_and_nothing_of_it_i
     late = [request(f"late-{n}") for n in range(40)]
     await a.send(*late)
     running = a.start()
-    await until(lambda: refusals(a), "the refusal")
-    assert len(await refusals(a)) == 2
+
+    async def both_are_refused() -> bool:
+        return len(await refusals(a)) == 2
+
+    await until(both_are_refused, "the refusal of both partitions")
     assert "is not the log that progress was recorded in" in running.creator.unready[0]
     assert "new store" in running.creator.unready[0]
     assert not any([await a.has([one]) for one in late])
