@@ -73,16 +73,20 @@ resource "aws_vpc_security_group_ingress_rule" "replicators" {
 # Brokers among themselves.
 resource "aws_vpc_security_group_ingress_rule" "brokers" {
   description                  = "Brokers"
-  ip_protocol                  = "-1"
+  from_port                    = 0
+  ip_protocol                  = "tcp"
   referenced_security_group_id = aws_security_group.brokers.id
   security_group_id            = aws_security_group.brokers.id
+  to_port                      = 65535
 }
 
 resource "aws_vpc_security_group_egress_rule" "brokers" {
   description                  = "Brokers"
-  ip_protocol                  = "-1"
+  from_port                    = 0
+  ip_protocol                  = "tcp"
   referenced_security_group_id = aws_security_group.brokers.id
   security_group_id            = aws_security_group.brokers.id
+  to_port                      = 65535
 }
 
 resource "aws_cloudwatch_log_group" "brokers" {
