@@ -214,6 +214,7 @@ class Counter(Enum):
     COLLIDED = Instrument("tocsin.creator.collided", "{entry}", "Entries with the id of another one of their parent")
     PAGES_DECIDED = Instrument("tocsin.notifier.decided", "{page}", "Pages decided, by what made the moment")
     PAGES_ENDED = Instrument("tocsin.notifier.ended", "{page}", "Pages that ended, by outcome")
+    CALLS = Instrument("tocsin.notifier.calls", "{call}", "Calls of providers, by kind of method and outcome")
     READ = Instrument("tocsin.querier.read", "{request}", "Reads answered, by HTTP status")
 
 
@@ -225,6 +226,7 @@ class Gauge(Enum):
     KEPT = Instrument("tocsin.creator.kept", "{request}", "Failed requests kept, by partition and stage")
     PAGER = Instrument("tocsin.notifier.holds", "1", "What a user partition holds, by what")
     FEED_LAG = Instrument("tocsin.notifier.lag_time", "s", "Age of the oldest input not taken, by partition and topic")
+    BREAKERS = Instrument("tocsin.notifier.breakers", "{target}", "Targets that are only probed, by kind of method")
     MIRROR_LAG = Instrument("tocsin.mirror.lag", "{record}", "A peer's records not copied yet, by topic and partition")
     USED = Instrument("tocsin.bound.used", "1", "How much of a bound is used, by bound")
     MAX = Instrument("tocsin.bound.max", "1", "How much of it there is; at that, work waits or is turned away")
@@ -259,6 +261,8 @@ class Bound(StrEnum):
     """Pages that wait for a provider or are with one."""
     CALLS = "provider_calls"
     """Calls of the providers of one kind that are under way."""
+    THREADS = "provider_threads"
+    """Threads of providers that block, those included whose calls hang and are not waited for any more."""
     EVENTS = "events_in_flight"
     """Events of an intake whose append is not acknowledged yet."""
     REQUESTS = "http_requests"

@@ -46,27 +46,30 @@ class Breaker:
         self._probing = False
 
     def fail(self, now_s: float) -> None:
-        """The target did not do its work."""
+        """The target did not do its work. The pause doubles when a probe failed, not with each call that was under way
+        when it opened.
+        """
+        lengthens = self._probing or not self.is_open
         self._failures += 1
         self._probing = False
-        if self.is_open:
+        if self.is_open and lengthens:
             self._pause_s = min(max(2 * self._pause_s, PAUSE_FIRST_S), PAUSE_S_MAX)
             self._open_until_s = now_s + self._pause_s
 
 
 class Rate:
-    """A token bucket: `per_s` calls a second, and as many at once after a pause."""
+    """A token bucket: `per_s` calls a second, and after a pause as many at once, or one."""
 
-    __slots__ = ("_at_s", "_per_s", "_tokens")
+    __slots__ = ("_at_s", "_per_s", "_tokens", "_tokens_max")
 
     def __init__(self, per_s: float, now_s: float) -> None:
         self._per_s = per_s
-        self._tokens = per_s
+        self._tokens = self._tokens_max = max(per_s, 1.0)
         self._at_s = now_s
 
     def wait_s(self, now_s: float) -> float:
         """Takes a token and returns 0, or returns how long it takes until there is one."""
-        self._tokens = min(self._per_s, self._tokens + (now_s - self._at_s) * self._per_s)
+        self._tokens = min(self._tokens_max, self._tokens + (now_s - self._at_s) * self._per_s)
         self._at_s = now_s
         if self._tokens >= 1.0:
             self._tokens -= 1.0

@@ -10,17 +10,18 @@ import asyncio
 import logging
 import random
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin.core.paging.effects import Bundle
 from tocsin.core.paging.feedback import Outcome
 from tocsin.core.paging.people import Method
 from tocsin.roles.delivery.breaker import Breaker, Rate
 from tocsin.roles.delivery.message import Message
 from tocsin.roles.delivery.page import Page
-from tocsin.roles.delivery.provider import Delivery, Provider
+from tocsin.roles.delivery.provider import Delivery, Provider, refused
 from tocsin.roles.delivery.queueing import PageQueue
 
 TARGETS_KEPT: Final = 1_000
@@ -48,14 +49,21 @@ class _Target:
     def __init__(self) -> None:
         self.breaker = Breaker()
         self.calls = 0
-        self.waiting: deque[Page] = deque()
+        self.waiting: PageQueue[Page] = PageQueue(_bundle_of)
 
 
 class Carrier:
-    """Carries pages by one provider. `give_up` is told of a page that this kind of method did not bring."""
+    """Carries pages by one provider. `give_up` is told of a page that this kind of method did not bring, `count` of
+    how each call ended.
+    """
 
     def __init__(
-        self, provider: Provider, terms: Terms, render: Callable[[Page], Message], give_up: Callable[[Page], None]
+        self,
+        provider: Provider,
+        terms: Terms,
+        render: Callable[[Page], Message],
+        give_up: Callable[[Page], None],
+        count: Callable[[Outcome], None],
     ) -> None:
         self.calls = 0
         """Under way now."""
@@ -63,7 +71,8 @@ class Carrier:
         self.terms = terms
         self._render = render
         self._give_up = give_up
-        self._queue: PageQueue[Page] = PageQueue(lambda page: page.bundle)
+        self._count = count
+        self._queue: PageQueue[Page] = PageQueue(_bundle_of)
         self._filled = asyncio.Event()
         self._slots = asyncio.Semaphore(terms.at_once)
         self._rate = Rate(terms.per_s, time.monotonic())
@@ -87,8 +96,8 @@ class Carrier:
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._slots.acquire()
+                await self._rate_allows()  # before a page is chosen: what is chosen is called at once, or not at all
                 page, target = await self._next()
-                await self._rate_allows()
                 group.create_task(self._carry(page, target))
 
     async def _rate_allows(self) -> None:
@@ -102,18 +111,17 @@ class Carrier:
             if page is None:
                 self._filled.clear()
                 await self._filled.wait()
+            elif page.is_ended or _now_us() >= page.until_us:
+                page.expire()
             elif not page.is_wanted:
                 page.end(Outcome.FAILED, "nothing of it is to be told any more")
-            elif _now_us() >= page.until_us:
-                page.failed("no call could be made in time")
-                page.end(Outcome.FAILED)
             else:
                 target = self._target(page.method)
                 opens_in_s = target.breaker.opens_in_s(time.monotonic())
                 if opens_in_s:
                     self._again(page, "its provider fails, so it is only probed", opens_in_s, at_once_elsewhere=True)
                 elif target.calls >= self.terms.at_once_per_target:
-                    target.waiting.append(page)
+                    target.waiting.put(page)
                 else:
                     target.calls += 1
                     target.breaker.begin()
@@ -127,18 +135,21 @@ class Carrier:
             self.calls -= 1
             target.calls -= 1
             self._slots.release()
-        is_well = delivery.outcome is Outcome.DELIVERED or delivery.is_final
-        if is_well:
+        if delivery.outcome is Outcome.DELIVERED or delivery.is_well:
             target.breaker.succeed()
         else:
             target.breaker.fail(time.monotonic())
-        for _ in range(len(target.waiting) if target.breaker.is_open else min(1, len(target.waiting))):
-            self.put(target.waiting.popleft())
+        self._count(delivery.outcome)
+        while (waiting := target.waiting.take()) is not None:
+            self.put(waiting)
+            if not target.breaker.is_open:  # one place is free; of an open one each is to look for another way
+                break
         self._settle(page, delivery)
 
     async def _call(self, page: Page) -> Delivery:
         """One call. What a provider raises is a fault of ours: the page goes on to the next method all the same."""
         page.tries += 1
+        page.is_called = True
         limit_s = min(self.terms.call_s_max, max(page.until_us - _now_us(), 0) / 1e6)
         try:
             async with asyncio.timeout(limit_s):
@@ -148,7 +159,9 @@ class Carrier:
         except Exception as error:  # noqa: BLE001 - see above
             extra = {"action": "provider_broken", "kind": page.method.kind}
             _log.exception("a provider for %s ended in an error of ours", page.method.kind, extra=extra)
-            return Delivery(Outcome.FAILED, f"an error of ours, {type(error).__name__}", is_final=True)
+            return refused(f"an error of ours, {type(error).__name__}")
+        finally:
+            page.is_called = False
 
     def _settle(self, page: Page, delivery: Delivery) -> None:
         if delivery.outcome is Outcome.DELIVERED:
@@ -187,6 +200,10 @@ class Carrier:
             target = self._targets[name] = _Target()
         self._targets.move_to_end(name)
         return target
+
+
+def _bundle_of(page: Page) -> Bundle:
+    return page.bundle
 
 
 def _now_us() -> int:

@@ -5,8 +5,10 @@ What cannot be queued is not dropped: it ends as failed at once, so that the nex
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from tocsin.core.paging.effects import Bundle, Ended
 from tocsin.core.paging.feedback import IntentId, Outcome
@@ -14,8 +16,10 @@ from tocsin.roles.delivery.carrier import Carrier, Terms
 from tocsin.roles.delivery.message import Message
 from tocsin.roles.delivery.page import Page
 from tocsin.roles.delivery.provider import Provider
-from tocsin.telemetry import Bound, Meters, Reading, bound
+from tocsin.telemetry import Bound, Counter, Gauge, Meters, Reading, bound
 
+TOLD_EVERY_S: Final = 1.0
+"""That pages are refused is said once in this time, not of each."""
 _log = logging.getLogger(__name__)
 
 
@@ -44,8 +48,13 @@ class Deliveries:
         self._end_s_max = end_s_max
         self._queue_max = queue_max
         self._pages = 0
+        self._refused = 0
+        self._told_s = -TOLD_EVERY_S
+        self._meters = meters
         self._carriers = {
-            kind: Carrier(one.provider, one.terms, lambda page: render(page.bundle), self._fall_back)
+            kind: Carrier(
+                one.provider, one.terms, lambda page: render(page.bundle), self._fall_back, self._counter(kind)
+            )
             for kind, one in means.items()
         }
         meters.watch(self._readings)
@@ -66,18 +75,25 @@ class Deliveries:
 
         def end(how: Ended) -> None:
             self._pages -= 1
+            timer.cancel()
             ended(how)
 
         page = Page(bundle, self._end_s_max, wanted, end)
+        timer = asyncio.get_running_loop().call_later(page.until_us / 1e6 - time.time(), page.expire)
         self._pages += 1
         if self._pages > self._queue_max:
-            extra = {"action": "pages_refused", "intent": str(bundle.intent.id)}
-            _log.error(
-                "more than %d pages wait for providers: the next region is to send", self._queue_max, extra=extra
-            )
+            self._tell_of_refusal()
             page.end(Outcome.FAILED, "too many pages wait for providers here")
             return
         self._queue(page)
+
+    def _tell_of_refusal(self) -> None:
+        self._refused += 1
+        if time.monotonic() - self._told_s >= TOLD_EVERY_S:
+            extra = {"action": "pages_refused", "refused": self._refused}
+            text = "more than %d pages wait for providers: those above are left to the next region"
+            _log.error(text, self._queue_max, extra=extra)
+            self._told_s = time.monotonic()
 
     def _queue(self, page: Page) -> None:
         carrier = self._carriers.get(page.method.kind)
@@ -95,7 +111,11 @@ class Deliveries:
         _log.error("no method brought a page: %s", "; ".join(page.reasons), extra=extra)
         page.end(Outcome.FAILED)
 
+    def _counter(self, kind: str) -> Callable[[Outcome], None]:
+        return lambda outcome: self._meters.add(Counter.CALLS, kind=kind, outcome=outcome)
+
     def _readings(self) -> Iterator[Reading]:
         yield from bound(Bound.DELIVERIES, self._pages, self._queue_max)
         for kind, carrier in self._carriers.items():
             yield from bound(Bound.CALLS, carrier.calls, carrier.terms.at_once, kind=kind)
+            yield Reading(Gauge.BREAKERS, carrier.open_breakers, {"kind": kind})

@@ -13,7 +13,19 @@ USEFUL_SHARE = 0.9
 class Page:
     """`until_us`: what was not taken by then is given up. `method`: the one that is tried now."""
 
-    __slots__ = ("_ended", "_fallbacks", "_is_wanted", "bundle", "in_doubt", "method", "reasons", "tries", "until_us")
+    __slots__ = (
+        "_ended",
+        "_fallbacks",
+        "_is_wanted",
+        "bundle",
+        "in_doubt",
+        "is_called",
+        "is_ended",
+        "method",
+        "reasons",
+        "tries",
+        "until_us",
+    )
 
     def __init__(
         self,
@@ -27,6 +39,9 @@ class Page:
         self.tries = 0
         self.in_doubt = False
         """A call of a provider ended in nobody knows what."""
+        self.is_called = False
+        """A provider has it now."""
+        self.is_ended = False
         self.reasons: list[str] = []
         self.method = bundle.method
         self._fallbacks: list[Method] = list(reversed(bundle.fallbacks))
@@ -57,8 +72,17 @@ class Page:
         if told not in self.reasons:
             self.reasons.append(told)
 
+    def expire(self) -> None:
+        """Its time is over: it ends, unless a provider has it, whose call ends by itself then."""
+        if not self.is_called and not self.is_ended:
+            self.failed("no call could be made in time")
+            self.end(Outcome.FAILED)
+
     def end(self, outcome: Outcome, reason: str = "") -> None:
-        """Ends it. Where nobody took it but somebody may have, that is what is told."""
+        """Ends it, the first time. Where nobody took it but somebody may have, that is what is told."""
+        if self.is_ended:
+            return
+        self.is_ended = True
         if outcome is Outcome.FAILED and self.in_doubt:
             outcome = Outcome.UNKNOWN
         method = self.method.id if outcome is not Outcome.FAILED else ""

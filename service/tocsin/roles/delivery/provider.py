@@ -10,16 +10,23 @@ from tocsin.roles.delivery.message import Message
 class Delivery(NamedTuple):
     """How one call of a provider ended. `reason` is for people, without secrets.
 
-    `retry_after_s`: the provider asked for that pause. `is_final`: this message or address is at fault, so another try
-    by the same method would end alike; the provider itself is well. `may_repeat`: the receiver knows a repeat by the
-    message's id, so one whose end is not known is sent again.
+    `retry_after_s`: the provider asked for that pause. `is_final`: another try by the same method would end alike.
+    `is_well`: the provider did its work, and it is this message or address that is at fault. `may_repeat`: one whose
+    end is not known is sent again all the same, since the receiver knows a repeat by the message's id, or since the
+    provider tells so little that most of what is not known has failed.
     """
 
     outcome: Outcome
     reason: str = ""
     retry_after_s: float | None = None
     is_final: bool = False
+    is_well: bool = False
     may_repeat: bool = False
+
+
+def refused(reason: str) -> Delivery:
+    """Refused for what this message or its address is: for certain, for good, and by a provider that is well."""
+    return Delivery(Outcome.FAILED, reason, is_final=True, is_well=True)
 
 
 class Provider(Protocol):

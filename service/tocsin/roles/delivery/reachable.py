@@ -11,26 +11,48 @@ meanwhile (DNS rebinding). Redirects are not followed by who calls this.
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+THREADS_MAX: Final = 8
+LOOK_UP_S: Final = 5.0
 
 
 class Unreachable(Exception):
-    """The host may not be called, or is not known. The text says why."""
+    """The host is not known, for now. The text says why."""
 
 
-async def address_of(host: str, port: int, *, allow_private: bool = False) -> str:
-    """An address to connect to; raises Unreachable."""
-    loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Unreachable(f"the name {host} is not known: {error}") from error
-    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
-    for address in addresses:
-        if not allow_private and not is_public(address):
-            raise Unreachable(f"{host} is {address}, inside a network that is not to be called from here")
-    if not addresses:
-        raise Unreachable(f"the name {host} has no address")
-    return addresses[0]
+class Forbidden(Exception):
+    """The host may not be called. The text says why."""
+
+
+class Resolver:
+    """Looks names up, in threads of its own: names that nobody answers for must not hold up what else has threads."""
+
+    def __init__(self, *, allow_private: bool = False) -> None:
+        self._allow_private = allow_private
+        self._threads = ThreadPoolExecutor(THREADS_MAX, "resolver")
+
+    async def address_of(self, host: str, port: int) -> str:
+        """An address to connect to; raises Unreachable, Forbidden."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            async with asyncio.timeout(LOOK_UP_S):
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        except TimeoutError:
+            raise Unreachable(f"nobody says within {LOOK_UP_S:.0f} s what {host} is") from None
+        except (OSError, UnicodeError) as error:
+            raise Unreachable(f"the name {host} is not known: {error}") from error
+        addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+        for address in addresses:
+            if not self._allow_private and not is_public(address):
+                raise Forbidden(f"{host} is {address}, inside a network that is not to be called from here")
+        return addresses[0]
+
+    def close(self) -> None:
+        """Ends the threads, those that look up once they know."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def is_public(address: str) -> bool:
@@ -45,4 +67,4 @@ def is_public(address: str) -> bool:
     return parsed.is_global and not parsed.is_multicast
 
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")

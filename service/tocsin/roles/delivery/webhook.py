@@ -9,13 +9,16 @@ no connection                  failed, again
 no answer, or a broken one     nobody knows: again with the same webhook-id, by which the receiver knows it
 """
 
+import asyncio
+import contextlib
 import email.utils
 import logging
 import ssl
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -23,25 +26,35 @@ import msgspec
 from tocsin.core.ids import format_id
 from tocsin.core.paging.effects import Bundle
 from tocsin.core.paging.feedback import Outcome
-from tocsin.core.paging.people import Method
+from tocsin.core.paging.people import Method, MethodKind
+from tocsin.engines.addresses import fault_of
 from tocsin.roles.delivery import signing
 from tocsin.roles.delivery.message import Message
 from tocsin.roles.delivery.plain import clean, since
-from tocsin.roles.delivery.provider import Delivery
-from tocsin.roles.delivery.reachable import Unreachable, address_of
+from tocsin.roles.delivery.provider import Delivery, refused
+from tocsin.roles.delivery.reachable import Forbidden, Resolver, Unreachable
 
 CONNECT_S: Final = 5.0
 ANSWER_S: Final = 15.0
+BODY_S: Final = 1.0
 ANSWER_BYTES_MAX: Final = 64 * 1024
-"""An answer is read to here and no further: its status is what counts."""
 BODY_BYTES_MAX: Final = 19_000
 """The standard wants less than 20 kB."""
 COVERS_TOLD_MAX: Final = 200
 HOSTS_KEPT: Final = 128
 RETRY_AFTER_S_MAX: Final = 3_600.0
 GONE: Final = 410
+GONE_S: Final = 3_600.0
+"""A receiver that said so is not called again for so long, nor until its address changes."""
+GONE_KEPT: Final = 10_000
 AGAIN: Final = frozenset({408, 425, 429})
 _log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Host:
+    client: httpx2.AsyncClient
+    calls: int = 0
 
 
 class WebhookProvider:
@@ -51,17 +64,25 @@ class WebhookProvider:
         """`key` is the deployment's (`signing.load_key`)."""
         self._key = key
         self._trusted = trusted
-        self._allow_private = allow_private
-        self._clients: OrderedDict[str, httpx2.AsyncClient] = OrderedDict()
+        self._resolver = Resolver(allow_private=allow_private)
+        self._hosts: OrderedDict[str, _Host] = OrderedDict()
+        self._gone: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
     async def deliver(self, message: Message, method: Method) -> Delivery:
         """See `Provider.deliver`."""
+        if fault := fault_of(MethodKind.WEBHOOK, method.address):
+            return refused(f"the address {fault}")
+        gone = (message.bundle.person.id, method.id, method.address)
+        if self._gone.get(gone, -GONE_S) > time.monotonic() - GONE_S:
+            return refused("its receiver said HTTP 410 within the hour: it wants no more")
         try:
             url = httpx2.URL(method.address)
-            port = urlsplit(method.address).port or 443
-            address = await address_of(url.host, port, allow_private=self._allow_private)
-        except (Unreachable, ValueError, httpx2.InvalidURL) as error:
+            host, port = url.raw_host.decode("ascii"), url.port or 443
+            address = await self._resolver.address_of(host, port)
+        except Unreachable as error:
             return Delivery(Outcome.FAILED, str(error))
+        except (Forbidden, ValueError, httpx2.InvalidURL) as error:
+            return refused(str(error))
         body = payload(message.bundle)
         secret = signing.secret_of(self._key, message.bundle.person.id, method.id)
         request = httpx2.Request(
@@ -74,38 +95,53 @@ class WebhookProvider:
                 "user-agent": "tocsin",
                 **signing.headers(secret, message.id, int(time.time()), body),
             },
-            extensions={"sni_hostname": url.host, "timeout": _TIMEOUT},
+            extensions={"sni_hostname": host, "timeout": _TIMEOUT},
         )
         try:
-            client = await self._client(f"{url.host}:{port}")
-            answer = await client.send(request, stream=True)
-            try:
-                return _told(answer, message, method)
-            finally:
-                await answer.aclose()
+            async with asyncio.timeout(ANSWER_S), self._client(f"{host}:{port}") as client:
+                answer = await client.send(request, stream=True)
+                await _read(answer)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
             return Delivery(Outcome.FAILED, f"no connection: {type(error).__name__} {error}".strip())
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, TimeoutError) as error:
             return Delivery(Outcome.UNKNOWN, f"no answer: {type(error).__name__} {error}".strip(), may_repeat=True)
+        if answer.status_code == GONE:
+            self._remember_gone(gone)
+        return _told(answer)
 
     async def close(self) -> None:
         """Ends all connections."""
-        while self._clients:
-            _, client = self._clients.popitem()
-            await client.aclose()
+        while self._hosts:
+            _, host = self._hosts.popitem()
+            await host.client.aclose()
+        self._resolver.close()
 
-    async def _client(self, host: str) -> httpx2.AsyncClient:
+    @contextlib.asynccontextmanager
+    async def _client(self, name: str) -> AsyncIterator[httpx2.AsyncClient]:
         """A client for one host alone: a connection to an address must not be used under another host's name."""
-        client = self._clients.get(host)
-        if client is None:
-            if len(self._clients) >= HOSTS_KEPT:
-                _, oldest = self._clients.popitem(last=False)
-                await oldest.aclose()
-            client = self._clients[host] = httpx2.AsyncClient(
-                verify=self._trusted, follow_redirects=False, trust_env=False
-            )
-        self._clients.move_to_end(host)
-        return client
+        host = self._hosts.get(name)
+        if host is None:
+            if len(self._hosts) >= HOSTS_KEPT:
+                idle = next((name for name, one in self._hosts.items() if not one.calls), None)
+                if idle is not None:
+                    await self._hosts.pop(idle).client.aclose()
+            client = httpx2.AsyncClient(verify=self._trusted, follow_redirects=False, trust_env=False)
+            host = self._hosts[name] = _Host(client)
+        self._hosts.move_to_end(name)
+        host.calls += 1
+        try:
+            yield host.client
+        finally:
+            host.calls -= 1
+
+    def _remember_gone(self, gone: tuple[str, str, str]) -> None:
+        user, method, _ = gone
+        extra = {"action": "webhook_gone", "user": user, "method": method}
+        _log.warning("a webhook's receiver wants no more (410): remove the method, or mend its receiver", extra=extra)
+        self._gone[gone] = time.monotonic()
+        self._gone.move_to_end(gone)
+        if len(self._gone) > GONE_KEPT:
+            self._gone.popitem(last=False)
 
 
 _TIMEOUT: Final = httpx2.Timeout(ANSWER_S, connect=CONNECT_S).as_dict()
@@ -152,17 +188,32 @@ def _item(item: Any) -> dict[str, Any]:
     }
 
 
-def _told(answer: httpx2.Response, message: Message, method: Method) -> Delivery:
+async def _read(answer: httpx2.Response) -> None:
+    """Reads what came with the status, so that the connection can be used again, but only little and not for long."""
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for part in answer.aiter_raw():
+                size += len(part)
+                if size > ANSWER_BYTES_MAX:
+                    break
+    except (httpx2.HTTPError, TimeoutError):
+        pass  # the status is what counts
+    finally:
+        await answer.aclose()
+
+
+def _told(answer: httpx2.Response) -> Delivery:
     status = answer.status_code
     if answer.is_success:
         return Delivery(Outcome.DELIVERED, f"HTTP {status}")
     if status == GONE:
-        extra = {"action": "webhook_gone", "user": message.bundle.person.id, "method": method.id}
-        _log.warning("a webhook's receiver says that it is gone (410): remove the method, or mend it", extra=extra)
-        return Delivery(Outcome.FAILED, "HTTP 410: it wants no more", is_final=True)
+        return refused("HTTP 410: it wants no more")
     if answer.is_server_error or status in AGAIN:
         return Delivery(Outcome.FAILED, f"HTTP {status}", retry_after_s=retry_after_s(answer.headers))
-    return Delivery(Outcome.FAILED, f"HTTP {status}", is_final=True)
+    if answer.is_redirect:
+        return refused(f"HTTP {status}: it redirects, which is not followed")
+    return refused(f"HTTP {status}")
 
 
 def retry_after_s(given: httpx2.Headers) -> float | None:

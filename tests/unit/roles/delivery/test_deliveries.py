@@ -94,7 +94,7 @@ async def test_what_a_provider_takes_ends_as_delivered_by_its_method() -> None:
         at.hand_over(one := bundle(methods=(MAIL,)))
 
         assert await at.until(1) == [Ended(one.intent.id, Outcome.DELIVERED, "mail", "")]
-    assert mail.calls == [("a-1-1", "mail")]
+    assert mail.calls == [("a-1-1-ada", "mail")]
 
 
 async def test_a_provider_that_is_down_is_tried_again() -> None:
@@ -197,8 +197,8 @@ async def test_a_noisy_service_does_not_delay_anothers_first_page_and_urgent_one
         mail.gate.set()
         await at.until(52)
     order = [id for id, _ in mail.calls]
-    assert order.index("a-1-99") <= 2
-    assert order.index("a-1-90") == 51
+    assert order.index("a-1-99-ada") <= 2
+    assert order.index("a-1-90-ada") == 51
 
 
 async def test_a_target_that_hangs_holds_up_its_own_pages_alone() -> None:
@@ -216,7 +216,7 @@ async def test_a_target_that_hangs_holds_up_its_own_pages_alone() -> None:
         at.hand_over(*(bundle(methods=(well,), sequence=100 + n) for n in range(20)))
         await at.until(20)
         assert {end.outcome for end in at.ends[:20]} == {Outcome.DELIVERED}
-        assert sum(id.startswith("a-1-1") and len(id) == 7 for id, _ in provider.calls) == 20
+        assert sum(int(id.split("-")[2]) >= 100 for id, _ in provider.calls) == 20
 
 
 async def test_a_target_that_fails_again_and_again_is_only_probed_and_pages_go_to_the_next_method() -> None:

@@ -40,5 +40,5 @@ async def test_an_inbox_shows_what_it_was_given_and_turns_over_when_it_is_full(t
     await provider.deliver(plain.render(bundle(sequence=3)), INBOX)
 
     received = list(inbox.read(path))
-    assert [page.bundle for page in received] == ["a-1-1", "a-1-2", "a-1-3"]
+    assert [page.bundle for page in received] == ["a-1-1-ada", "a-1-2-ada", "a-1-3-ada"]
     assert received[0].covers == [one.intent.covers.hex()]
