@@ -62,7 +62,7 @@ class Project:
         """A command that may fail."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "AWS_"))}
         own = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_CLI_CONFIG_FILE": os.devnull}
-        colour = [] if arguments[0] == "fmt" else ["-no-color"]
+        colour = [] if arguments[0] in {"fmt", "state"} else ["-no-color"]
         return subprocess.run(
             [_terraform(), arguments[0], *colour, *arguments[1:]],
             cwd=self.folder(name),
