@@ -79,7 +79,7 @@ def _fault_of_apprise(address: str) -> str | None:
         return f"must be an apprise URL of a service: for {scheme}://, use the kind webhook"
     if scheme in OF_THIS_MACHINE:
         return f"must be an apprise URL of a service: {scheme}:// reaches nobody but this machine"
-    logging.getLogger("apprise").propagate = False  # its lines can have the address in them, token and all
+    logging.getLogger("apprise").disabled = True  # its lines can have the address in them, token and all
     if Apprise.instantiate(address, suppress_exceptions=True) is None:
         return f"must be an apprise URL: apprise knows no {scheme}:// of this form"
     return None

@@ -9,7 +9,6 @@ an answer that did not come: so that is unknown, and tried again.
 
 import asyncio
 import hashlib
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -134,6 +133,3 @@ class AppriseProvider:
 def target_name(address: str) -> str:
     """What fails as one: a URL, by a hash of it, since it holds a secret."""
     return hashlib.blake2b(address.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-logging.getLogger("apprise").propagate = False  # its lines can have the address in them, token and all
