@@ -24,6 +24,7 @@ NOUNS: Final = {
     "incidents": ("incidents", "Incidents: list, show, acknowledge, resolve, watch"),
     "entries": ("entries", "Log entries: list, show"),
     "pages": ("pages", "Pages: who was told of what, by which region, and why; and why not"),
+    "notify": ("notify", "Reaching people: send a test page, show a webhook's secret, the inbox"),
     "verify": ("verify", "Compare the regions, row by row"),
     "history": ("history", "Judge the recorded history of a run"),
     "progress": ("progress", "How far each partition is, and what holds it"),
