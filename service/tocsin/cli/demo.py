@@ -95,7 +95,7 @@ class Screen:
         pages = result.pages
         shares = ", ".join(f"{share:.0%} by {region}" for region, share in pages.shares.items())
         self.say(
-            f"pages: {pages.due} due, {pages.missed} missed, {pages.sent} sent ({shares}); told twice: "
+            f"pages: {pages.due} due, {pages.missed} missed, {pages.sent} sent ({shares}); sent twice: "
             f"{pages.duplicate} with {pages.in_flight} in flight, {pages.duplicate_cut} while the mirrors were cut"
         )
         good = sum(outcome.ok for outcome in result.scenarios)

@@ -8,7 +8,7 @@ when a region was killed, from the regions' own feedback.
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import count, pairwise
+from itertools import count
 from typing import Any, Final
 
 import yaml
@@ -46,7 +46,7 @@ class Account:
     sent: int
     """Bundles that came."""
     duplicate: int
-    """Pairs that came once more, but for those of the cut."""
+    """Bundles that told somebody what an earlier one had, but for those of the cut."""
     duplicate_cut: int
     in_flight: int
     missed: int
@@ -72,6 +72,7 @@ class Pages:
     receiver: Receiver
     routing_key: str
     people: tuple[str, ...]
+    regions: tuple[str, ...]
     due: set[Pair] = field(default_factory=set)
     calm: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
@@ -90,10 +91,10 @@ class Pages:
     def account(self, feedback: Iterable[Intent | End]) -> Account:
         """The whole, once all is quiet."""
         told = {pair: bundles for pair, bundles in self.receiver.told().items() if pair in self.due}
-        again = [pair for pair, bundles in told.items() for _ in pairwise(bundles)]
+        again = {bundle.id: pair.incident in self.cut for pair, found in told.items() for bundle in _later(found)}
         bundles = {bundle.id: bundle for found in told.values() for bundle in found}
         late_ms = sorted((one.received_us - one.due_us) / 1e3 for one in bundles.values())
-        in_cut = sum(pair.incident in self.cut for pair in again)
+        in_cut = sum(again.values())
         return Account(
             due=len(self.due),
             sent=len(bundles),
@@ -107,7 +108,12 @@ class Pages:
 
     def _shares(self, bundles: Iterable[Bundle]) -> dict[str, float]:
         calm = [one.region for one in bundles if self.calm.intersection(one.new)]
-        return {region: round(calm.count(region) / len(calm), 2) for region in sorted(set(calm))}
+        return {region: round(calm.count(region) / max(len(calm), 1), 2) for region in self.regions}
+
+
+def _later(bundles: Iterable[Bundle]) -> list[Bundle]:
+    """All but the first that came."""
+    return sorted(bundles, key=lambda one: one.received_us)[1:]
 
 
 def in_flight(feedback: Iterable[Intent | End]) -> int:
@@ -149,7 +155,7 @@ async def hire(settings: Settings, topology: Topology, receiver: Receiver) -> Pa
     async with directory.opened(settings, topology, None) as place:
         changes = directory.plan(place.directory.records(), content, "the demo's people", prune=False)
         await directory.apply(settings, place, changes, by="tocsin demo")
-    return Pages(receiver, routing_key, people)
+    return Pages(receiver, routing_key, people, topology.names)
 
 
 def _named(partitions: int) -> tuple[str, ...]:
