@@ -33,7 +33,8 @@ USERS: list[dict[str, Any]] = [
 def directory(premises: Premises) -> None:
     premises.data_dir.mkdir(parents=True)
     users = [{**user, "email": f"{user['id']}@example.org"} for user in USERS]
-    (premises.data_dir / "directory.yaml").write_text(yaml.safe_dump({"services": SERVICES, "users": users}), encoding="utf-8")
+    text = yaml.safe_dump({"services": SERVICES, "users": users})
+    (premises.data_dir / "directory.yaml").write_text(text, encoding="utf-8")
     for region in load_topology(LOCAL).regions:
         premises.in_log(region.name, lambda log, region=region: make_topics(log, region))
 

@@ -35,8 +35,12 @@ def open_deliveries(region: Region, at: Callable[[Path], Path], meters: Meters) 
 
 
 def wording(region: Region, at: Callable[[Path], Path]) -> Wording:
-    """What a region's pages say."""
+    """What a region's pages say; raises `Misconfigured`."""
     own = region.delivery.templates_dir
+    if own is not None and not at(own).is_dir():
+        raise Misconfigured(
+            f"{at(own)}, the templates_dir of region {region.name}, is no folder: make it, or leave it out"
+        )
     return Wording(at(own) if own else None)
 
 

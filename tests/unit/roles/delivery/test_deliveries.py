@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
@@ -14,15 +15,16 @@ from tocsin.roles.delivery import plain
 from tocsin.roles.delivery.carrier import Terms
 from tocsin.roles.delivery.deliveries import Deliveries, Means
 from tocsin.roles.delivery.message import Message
-from tocsin.roles.delivery.provider import Delivery
-from tocsin.telemetry import Identity, Meters
+from tocsin.roles.delivery.provider import Delivery, refused
+from tocsin.telemetry import Counter, Identity, Meters
 
 MAIL = Method("mail", MethodKind.EMAIL, "ada@example.org")
 HOOK = Method("hook", MethodKind.WEBHOOK, "https://hooks.example.org/ada")
 TAKEN = Delivery(Outcome.DELIVERED)
 DOWN = Delivery(Outcome.FAILED, "down")
-NEVER = Delivery(Outcome.FAILED, "no such mailbox", is_final=True)
+NEVER = refused("no such mailbox")
 QUICK = Terms(retry_first_s=0.01, call_s_max=0.2)
+QUICK_AND_MANY = Terms(retry_first_s=0.01, call_s_max=0.2, per_s=100_000)
 
 
 class Scripted:
@@ -228,3 +230,87 @@ async def test_a_target_that_fails_again_and_again_is_only_probed_and_pages_go_t
             await at.until(number + 1)
     assert all(end.outcome is Outcome.DELIVERED and end.method == "hook" for end in at.ends)
     assert len(mail.calls) < 10
+
+
+async def test_a_service_does_not_wait_behind_another_where_a_target_is_busy_either() -> None:
+    mail = Scripted(TAKEN)
+    mail.gate = asyncio.Event()
+    terms = Terms(at_once=8, at_once_per_target=1)
+    noisy = [bundle(assignment(n, service="noisy"), methods=(MAIL,), sequence=n) for n in range(50)]
+    async with desk(email=Means(mail, terms)) as at:
+        at.hand_over(*noisy)
+        await asyncio.sleep(0.01)
+        at.hand_over(bundle(assignment(99, service="quiet"), methods=(MAIL,), sequence=99))
+        await asyncio.sleep(0.01)
+        mail.gate.set()
+        await at.until(51)
+    assert [id for id, _ in mail.calls].index("a-1-99-ada") <= 3
+
+
+async def test_a_page_ends_in_time_though_no_call_comes_free() -> None:
+    mail = Scripted(None)
+    terms = Terms(at_once=1, call_s_max=5.0)
+    now_us = time.time_ns() // 1000
+    async with desk(email=Means(mail, terms), end_s_max=10.0) as at:
+        at.hand_over(bundle(methods=(MAIL,), sequence=1))
+        await asyncio.sleep(0.01)
+        at.hand_over(bundle(methods=(MAIL,), sequence=2, at_us=now_us - 8_800_000))
+
+        [end] = await at.until(1)
+    assert (end.id.sequence, end.outcome) == (2, Outcome.FAILED)
+    assert end.reason == "mail: no call could be made in time"
+    assert len(mail.calls) == 1
+
+
+async def test_who_asks_to_be_left_alone_for_longer_than_is_of_use_is_followed_by_the_next_method() -> None:
+    busy = Delivery(Outcome.FAILED, "HTTP 429", retry_after_s=3_600.0)
+    hook, mail = Scripted(busy), Scripted(TAKEN)
+    async with desk(webhook=Means(hook, QUICK), email=Means(mail, QUICK)) as at:
+        at.hand_over(bundle(methods=(HOOK, MAIL)))
+
+        assert [end.method for end in await at.until(1)] == ["mail"]
+    assert len(hook.calls) == 1
+
+
+async def test_refused_messages_do_not_keep_others_from_a_provider_that_is_well() -> None:
+    greylisted = Delivery(Outcome.FAILED, "450 later", is_well=True)
+    mail = Scripted(*[greylisted] * 30, TAKEN)
+    async with desk(email=Means(mail, Terms(retry_first_s=0.01, tries_max=2))) as at:
+        at.hand_over(*(bundle(methods=(MAIL,), sequence=n) for n in range(15)))
+        await at.until(15)
+        at.hand_over(bundle(methods=(MAIL,), sequence=16))
+        assert (await at.until(16))[-1].outcome is Outcome.DELIVERED
+
+
+async def test_a_storm_of_ten_thousand_pages_ends_whole_within_the_bound() -> None:
+    mail, hook = Scripted(TAKEN), Scripted(DOWN)
+    method = Method("hook", MethodKind.WEBHOOK, "https://hooks.example.org/x")
+    storm = [
+        bundle(assignment(n, service=f"s{n % 50}"), methods=(method, MAIL) if n % 2 else (MAIL,), sequence=n)
+        for n in range(10_000)
+    ]
+    async with desk(queue_max=9_000, email=Means(mail, QUICK_AND_MANY), webhook=Means(hook, QUICK_AND_MANY)) as at:
+        at.hand_over(*storm)
+        refused = list(at.ends)
+        await at.until(10_000)
+    assert len(refused) == 1_000
+    assert {end.reason for end in refused} == {"too many pages wait for providers here"}
+    assert len({end.id.sequence for end in at.ends}) == 10_000
+    assert sum(end.outcome is Outcome.DELIVERED for end in at.ends) == 9_000
+
+
+async def test_how_calls_ended_is_counted_by_kind() -> None:
+    meters = Meters(Identity("a", "blue", "notifier"))
+    mail = Scripted(DOWN, TAKEN)
+    deliveries = Deliveries({"email": Means(mail, QUICK)}, plain.render, meters, end_s_max=30.0, queue_max=10)
+    running = asyncio.create_task(deliveries.run())
+    at = Desk(deliveries)
+    at.hand_over(bundle(methods=(MAIL,)))
+    await at.until(1)
+    running.cancel()
+
+    [calls] = [metric for metric in meters.snapshot() if metric["name"] == Counter.CALLS.value.name]
+    assert {(v["labels"]["kind"], v["labels"]["outcome"]): v["value"] for v in calls["values"]} == {
+        ("email", "failed"): 1,
+        ("email", "delivered"): 1,
+    }
