@@ -103,8 +103,10 @@ class WebhookProvider:
                 await _read(answer)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol) as error:
             return Delivery(Outcome.FAILED, f"no connection: {type(error).__name__} {error}".strip())
-        except (httpx2.HTTPError, TimeoutError) as error:
+        except httpx2.HTTPError as error:
             return Delivery(Outcome.UNKNOWN, f"no answer: {type(error).__name__} {error}".strip(), may_repeat=True)
+        except TimeoutError:
+            return Delivery(Outcome.UNKNOWN, f"no answer within {ANSWER_S:g} s", may_repeat=True)
         if answer.status_code == GONE:
             self._remember_gone(gone)
         return _told(answer)

@@ -6,21 +6,24 @@ import contextlib
 import hashlib
 import hmac
 import json
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import trustme
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.unit.roles.delivery.bundles import assignment, bundle
 from tocsin.core.paging.feedback import COVERS_MAX, Outcome
 from tocsin.core.paging.people import Method, MethodKind
 from tocsin.engines.errors import Misconfigured
-from tocsin.roles.delivery import plain, signing
+from tocsin.roles.delivery import plain, reachable, signing, webhook
 from tocsin.roles.delivery.provider import Delivery
-from tocsin.roles.delivery.reachable import is_public
+from tocsin.roles.delivery.reachable import Forbidden, Resolver, Unreachable, is_public
 from tocsin.roles.delivery.webhook import WebhookProvider, payload
 
 KEY = bytes(range(32))
@@ -35,15 +38,27 @@ class Receiver:
     bodies: list[bytes] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
+    hangs: bool = False
+    connections: int = 0
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
-            self.headers.append({"line": head[0], **headers})
-            self.bodies.append(await reader.readexactly(int(headers["content-length"])))
-            writer.write(self.answer)
-            await writer.drain()
+            while await self._answer(reader, writer):
+                pass
         writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """One request; whether another may follow."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
+        self.headers.append({"line": head[0], **headers})
+        self.bodies.append(await reader.readexactly(int(headers["content-length"])))
+        if self.hangs:
+            await asyncio.Event().wait()
+        writer.write(self.answer)
+        await writer.drain()
+        return b"Content-Length: 2" in self.answer
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +217,123 @@ def test_the_key_is_made_once_and_one_of_another_size_is_refused(tmp_path: Path)
     path.write_bytes(b"short")
     with pytest.raises(Misconfigured, match="holds 5 bytes"):
         signing.load_key(path)
+
+
+async def test_a_receivers_own_library_verifies_each_try_of_a_page_and_sees_that_it_is_one(
+    authority: trustme.CA, receiver: Receiver
+) -> None:
+    method = Method("hook", MethodKind.WEBHOOK, f"https://localhost:{receiver.port}/")
+    message = plain.render(bundle(methods=(method,)))
+    async with provider(authority) as found:
+        for _ in range(2):
+            await found.deliver(message, method)
+
+    checking = Webhook(signing.shown(signing.secret_of(KEY, "ada", "hook")))
+    told = [checking.verify(*one) for one in zip(receiver.bodies, receiver.headers, strict=True)]
+    assert [one["type"] for one in told] == ["page", "page"]
+    assert len({headers["webhook-id"] for headers in receiver.headers}) == 1
+    with pytest.raises(WebhookVerificationError):
+        checking.verify(receiver.bodies[0] + b" ", receiver.headers[0])
+    with pytest.raises(WebhookVerificationError):
+        Webhook(signing.shown(signing.secret_of(KEY, "ada", "other"))).verify(receiver.bodies[0], receiver.headers[0])
+
+
+async def test_a_receiver_that_says_gone_is_not_called_again_and_somebody_is_told(
+    authority: trustme.CA, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.answer = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    async with provider(authority) as found:
+        await call(found, f"https://localhost:{receiver.port}/T0KEN")
+        again = await call(found, f"https://localhost:{receiver.port}/T0KEN")
+        assert len(receiver.bodies) == 1
+        moved = await call(found, f"https://localhost:{receiver.port}/elsewhere")
+
+    assert (again.outcome, again.is_final) == (Outcome.FAILED, True)
+    assert "410" in again.reason
+    assert (moved.reason, len(receiver.bodies)) == ("HTTP 410: it wants no more", 2)
+    told = [record for record in caplog.records if getattr(record, "action", "") == "webhook_gone"]
+    assert [vars(record)["method"] for record in told] == ["hook", "hook"]
+    assert not any("T0KEN" in record.getMessage() for record in told)
+
+
+async def test_a_receiver_that_never_answers_is_unknown_and_may_be_called_again(
+    authority: trustme.CA, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "ANSWER_S", 0.3)
+    receiver.hangs = True
+    async with provider(authority) as found:
+        delivery = await call(found, f"https://localhost:{receiver.port}/")
+
+    assert (delivery.outcome, delivery.may_repeat, delivery.reason) == (Outcome.UNKNOWN, True, "no answer within 0.3 s")
+
+
+async def test_an_answer_without_end_is_no_reason_to_wait(authority: trustme.CA, receiver: Receiver) -> None:
+    receiver.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 200_000
+    async with provider(authority) as found:
+        assert (await call(found, f"https://localhost:{receiver.port}/")).outcome is Outcome.DELIVERED
+
+
+async def test_a_connection_is_used_again_and_each_host_has_its_own(
+    authority: trustme.CA, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "HOSTS_KEPT", 1)
+    receiver.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    async with provider(authority) as found:
+        for _ in range(3):
+            await call(found, f"https://localhost:{receiver.port}/")
+        assert (receiver.connections, len(receiver.bodies)) == (1, 3)
+        await call(found, "https://localhost:1/")
+        await call(found, f"https://localhost:{receiver.port}/")
+        assert (receiver.connections, len(found._hosts)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "address", ["", "http://localhost/", "https://user:secret@localhost/", "https://[::1", "https://localhost:99999/"]
+)
+async def test_what_is_no_url_of_a_webhook_is_refused_for_good(authority: trustme.CA, address: str) -> None:
+    async with provider(authority) as found:
+        delivery = await call(found, address)
+
+    assert (delivery.outcome, delivery.is_final) == (Outcome.FAILED, True)
+    assert "secret" not in delivery.reason
+
+
+@pytest.mark.parametrize("host", ["127.1", "0", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]", "[::]", "localhost."])
+async def test_no_other_spelling_leads_inside_either(authority: trustme.CA, receiver: Receiver, host: str) -> None:
+    async with provider(authority, allow_private=False) as found:
+        delivery = await call(found, f"https://{host}:{receiver.port}/")
+
+    assert delivery.outcome is Outcome.FAILED
+    assert receiver.connections == 0
+
+
+async def test_one_private_address_among_public_ones_is_enough_to_refuse_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def look_up(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        return [(2, 1, 6, "", (address, port)) for address in ("93.184.216.34", "10.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    resolver = Resolver()
+    with pytest.raises(Forbidden, match=r"example\.org is 10\.0\.0\.1"):
+        await resolver.address_of("example.org", 443)
+    resolver.close()
+
+
+async def test_a_name_that_nobody_answers_for_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait())
+    monkeypatch.setattr(reachable, "LOOK_UP_S", 0.1)
+    resolver = Resolver()
+    with pytest.raises(Unreachable, match="nobody says"):
+        await resolver.address_of("example.org", 443)
+    answered.set()
+    resolver.close()
+
+
+async def test_a_name_that_there_is_not_is_a_failure_for_now(authority: trustme.CA) -> None:
+    async with provider(authority) as found:
+        delivery = await call(found, "https://nowhere.invalid/")
+
+    assert (delivery.outcome, delivery.is_final) == (Outcome.FAILED, False)
+    assert "nowhere.invalid is not known" in delivery.reason
