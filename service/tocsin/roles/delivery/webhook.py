@@ -1,7 +1,7 @@
 """Webhooks: a page as JSON to a URL of the user's own, signed after Standard Webhooks 1.0.0.
 
 2xx                            delivered
-410                            failed for good: the receiver wants no more; somebody is told
+410                            failed for good: it wants no more, and is not called for an hour; somebody is told
 429, 502, 503, 504             failed, again after Retry-After or a pause
 other 5xx                      failed, again after a pause
 3xx and other 4xx              failed for good: redirects are not followed
