@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
-THREADS_MAX: Final = 8
+THREADS_MAX: Final = 64
+"""As many as there are calls at one time; they are made as they are needed."""
 LOOK_UP_S: Final = 5.0
 
 
