@@ -36,8 +36,8 @@ HELD_IN_PART: Final = {
 of a connection has), with the fields in question: applied, and not compared.
 """
 KEPT: Final = {"aws_network_interface", "aws_security_group", "aws_subnet", "aws_vpc"}
-"""What is left by moto when all is destroyed: it takes no address from a machine that is gone, as AWS does, and so keeps
-what the address rests on.
+"""What is left by moto when all is destroyed: it takes no address from a machine that is gone, as AWS does, and so
+keeps what the address rests on.
 """
 ACCOUNT: Final = "111122223333"
 START_S_MAX: Final = 120
