@@ -34,8 +34,8 @@ DEPTH_MAX: Final = 6
 """Fields nested deeper in a record are shown as text."""
 CAUSES_MAX: Final = 16
 """Of a chain of exceptions so many links are told."""
-QUIET: Final = ("asyncio", "httpcore2", "httpx2", "uvicorn.access")
-"""Loggers that tell of every request or callback: only their warnings are of use."""
+QUIET: Final = ("asyncio", "httpcore2", "httpx2", "urllib3", "uvicorn.access")
+"""Loggers that tell of every request or callback: only their warnings are of use, and a path can hold a secret."""
 
 _NAME = r"(?:[\w-]*[_-])?(?:" + "|".join(name.replace("_", "[_-]?") for name in SECRETS) + ")"
 _SECRET_NAME = re.compile(_NAME + r"\Z", re.IGNORECASE)

@@ -111,6 +111,14 @@ def test_records_below_the_level_are_not_shown(stream: io.StringIO) -> None:
     assert [record["message"] for record in records(stream)] == ["trouble"]
 
 
+@pytest.mark.parametrize("name", ["httpx2", "urllib3.connectionpool"])
+def test_libraries_do_not_tell_which_urls_they_call(stream: io.StringIO, name: str) -> None:
+    configure_logging(WHO, level="DEBUG", stream=stream)
+    logging.getLogger(name).debug("POST /hooks/3ccdd113474722377935511fc85d3dd4")
+    logging.getLogger(name).info("POST /hooks/3ccdd113474722377935511fc85d3dd4")
+    assert stream.getvalue() == ""
+
+
 def test_what_json_cannot_hold_is_shown_as_text(stream: io.StringIO) -> None:
     log.info("odd \ud800", extra={"action": "odd", "ratio": float("nan"), "raw": b"\x00", "many": {1}, "who": WHO})
 
