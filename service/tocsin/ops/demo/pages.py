@@ -16,6 +16,7 @@ import yaml
 from tocsin.core.events import ROUTING_KEY_LENGTH
 from tocsin.core.paging.assignments import user_partition
 from tocsin.core.paging.feedback import End, Intent, IntentId, Outcome, decode_feedback
+from tocsin.core.paging.limits import PagingLimits
 from tocsin.engines.directory_file import parse_directory
 from tocsin.engines.log import Log
 from tocsin.ops import directory
@@ -73,6 +74,7 @@ class Pages:
     routing_key: str
     people: tuple[str, ...]
     regions: tuple[str, ...]
+    limits: PagingLimits = PagingLimits()
     due: set[Pair] = field(default_factory=set)
     calm: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
@@ -155,7 +157,7 @@ async def hire(settings: Settings, topology: Topology, receiver: Receiver) -> Pa
     async with directory.opened(settings, topology, None) as place:
         changes = directory.plan(place.directory.records(), content, "the demo's people", prune=False)
         await directory.apply(settings, place, changes, by="tocsin demo")
-    return Pages(receiver, routing_key, people, topology.names)
+    return Pages(receiver, routing_key, people, topology.names, topology.regions[0].paging)
 
 
 def _named(partitions: int) -> tuple[str, ...]:

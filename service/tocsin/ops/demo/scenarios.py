@@ -170,6 +170,7 @@ async def creator_killed_mid_set(stage: Stage) -> None:
 @scenario("pages-shared", a="-", b="-")
 async def pages_shared(stage: Stage) -> None:
     """People are paged once, by both regions alike."""
+    await stage.pause_past_unfit()
     for _ in range(3):
         for region in (A, B):
             await stage.alert(region, 4, scene=stage.pages.calm)

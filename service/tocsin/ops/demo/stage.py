@@ -173,6 +173,11 @@ class Stage:
         """Lets pass the time after which a peer that does not hear us is known to be deaf."""
         await asyncio.sleep(self._limits.ask_limit_s + self._limits.standing_every_s)
 
+    async def pause_past_unfit(self) -> None:
+        """Lets the time pass in which a region that was behind a moment ago stands back from paging."""
+        paging = self.pages.limits
+        await asyncio.sleep(2 * (paging.silence_s + paging.step_in_s + paging.pulse_every_s))
+
     # What can be seen -------------------------------------------------------------------------------------------
 
     async def until(self, **verdicts: str) -> None:
