@@ -1,6 +1,7 @@
 """The demo's account of its pages."""
 
 from tocsin.core.paging.feedback import ChannelKey, End, Intent, IntentId, Outcome
+from tocsin.core.paging.limits import PagingLimits
 from tocsin.ops.demo.pages import Pages, in_flight
 from tocsin.ops.demo.receiver import Bundle, Receiver
 
@@ -10,7 +11,7 @@ CHANNEL = ChannelKey("ada", "hook", "high")
 def pages(*bundles: Bundle) -> Pages:
     receiver = Receiver()
     receiver._bundles = {one.id: one for one in bundles}
-    found = Pages(receiver, "key", ("ada",), ("a", "b"))
+    found = Pages(receiver, "key", ("ada",), ("a", "b"), PagingLimits())
     for incident in ("0x1", "0x2", "0x3"):
         found.expect(f"{incident}.abc")
     return found

@@ -74,7 +74,7 @@ class Pages:
     routing_key: str
     people: tuple[str, ...]
     regions: tuple[str, ...]
-    limits: PagingLimits = PagingLimits()
+    limits: PagingLimits
     due: set[Pair] = field(default_factory=set)
     calm: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
