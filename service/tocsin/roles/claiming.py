@@ -76,14 +76,14 @@ class Claiming(Generic[Owner]):
         reasons = [f"partition {number}: {why}" for number, why in sorted(self.refused.items())]
         return [*reasons, "it has not taken over yet what it is to own"] if self._unseen else reasons
 
-    async def run(self, stopping: asyncio.Event, *others: Awaitable[None]) -> None:
-        """Owns and works until `stopping` is set; `others` run beside it and are ended after that.
+    async def run(self, stopping: asyncio.Event, *others: Callable[[], Awaitable[None]]) -> None:
+        """Owns and works until `stopping` is set; `others` are run beside it and ended after that.
 
         Raises `Owned`, and whatever a claim raises, where it must own what it was told to and cannot.
         """
         claims = await self._claim_all(self._numbers) if self._exactly else {}
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(_awaited(other)) for other in others]
+            beside = [group.create_task(_run(other)) for other in others]
             serving = [group.create_task(self._serve(n, claims.get(n), stopping)) for n in self._numbers]
             await stopping.wait()  # also when all are refused: then it is there to say so
             await asyncio.wait(serving)
@@ -207,8 +207,8 @@ class Claiming(Generic[Owner]):
             _log.warning("%s", error, extra={"action": "release_failed"})
 
 
-async def _awaited(other: Awaitable[None]) -> None:
-    await other
+async def _run(other: Callable[[], Awaitable[None]]) -> None:
+    await other()
 
 
 def _first_of(group: BaseExceptionGroup[Misconfigured]) -> Misconfigured:

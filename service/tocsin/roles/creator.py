@@ -62,7 +62,7 @@ class Creator:
         """Owns and works until `stopping` is set; raises `Owned` or `Misconfigured` where it cannot."""
         await make_topics(self._log, self._region)
         try:
-            await self._claiming.run(stopping, self._care.run())
+            await self._claiming.run(stopping, self._care.run)
         finally:
             await self._around.trials.close()
 

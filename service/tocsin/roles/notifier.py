@@ -53,7 +53,7 @@ class Notifier:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Owns and pages until `stopping` is set."""
-        await self._claiming.run(stopping, self._fitness.run())
+        await self._claiming.run(stopping, self._fitness.run)
 
     @property
     def unready(self) -> list[str]:
