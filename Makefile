@@ -41,7 +41,7 @@ format: $(READY) ## repair what can be repaired by machine
 docs: $(READY) ## write the generated sections of ARCHITECTURE.md from the code
 	$(BIN)/python docs/generate.py
 
-client-deps: ## install the clients that some tests are about: Alertmanager (Debian, as root), and one of npm
+client-deps: ## install what some tests drive: Alertmanager and Prometheus (Debian, as root), and a client of npm
 	tests/acceptance/clients/install
 
 server-deps: $(READY) ## install what real servers need: Java 17 and Maven (Debian, as root), and the servers' jars
