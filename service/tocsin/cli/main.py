@@ -25,6 +25,7 @@ NOUNS: Final = {
     "entries": ("entries", "Log entries: list, show"),
     "pages": ("pages", "Pages: who was told of what, by which region, and why; and why not"),
     "notify": ("notify", "Reaching people: send a test page, show a webhook's secret, the inbox"),
+    "status": ("status", "Is all well? The six questions of an incident, answered"),
     "verify": ("verify", "Compare the regions, row by row"),
     "history": ("history", "Judge the recorded history of a run"),
     "progress": ("progress", "How far each partition is, and what holds it"),

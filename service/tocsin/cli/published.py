@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self
 
 from tocsin.config import ConfigError, Problem
 from tocsin.settings import Settings
-from tocsin.topology import Region
+from tocsin.topology import Region, Topology
 
 
 class Published(NamedTuple):
@@ -44,4 +44,13 @@ def addresses(region: Region, settings: Settings) -> dict[str, Any]:
         "query_url": region.querier.url,
         "console_url": None,
         "ca_file": None if ca_file is None else str(ca_file),
+    }
+
+
+def admin_urls(topology: Topology, published: Published) -> dict[str, dict[str, str | None]]:
+    """Where the admin port of each role is, by region and role: as published, else as far as the region files tell."""
+    return {
+        region.name: (published.regions.get(region.name) or {}).get("admin_urls")
+        or {role: process.admin_url for role, process in region.processes.items()}
+        for region in topology.regions
     }

@@ -69,6 +69,7 @@ class PartitionState:
     set_aside: int | None = None
     quarantined: int | None = None
     halted: list[str] = field(default_factory=list)
+    ill: bool = False
     sources: list[SourceState] = field(default_factory=list)
 
 
@@ -94,24 +95,26 @@ class RegionState:
 
 async def look(reached: Reached, topology: Topology, now_us: int) -> list[RegionState]:
     """How far all regions are now; what could not be read is named in each. Raises nothing for it."""
-    states = []
-    for region in topology.regions:
-        state = RegionState(region.name)
-        state.away += [f"{what}: {why}" for what, why in reached.away.items() if what.endswith(f" of {region.name}")]
-        progress: dict[int, dict[str, SourceProgress]] = {}
-        store, log = reached.stores.get(region.name), reached.logs.get(region.name)
-        state.partitions = [PartitionState(number) for number in range(region.partitions)]
-        try:
-            if store is not None:
-                progress = await _read_store(store, state, topology, now_us)
-        except (EngineError, ValueError) as error:
-            state.away.append(f"store of {region.name}: {error}")
-        try:
-            await _read_log(log, region, state, progress, now_us)
-        except EngineError as error:
-            state.away.append(f"log of {region.name}: {error}")
-        states.append(state)
-    return states
+    return [await look_at(region, reached, topology, now_us) for region in topology.regions]
+
+
+async def look_at(region: Region, reached: Reached, topology: Topology, now_us: int) -> RegionState:
+    """How far one region is now; what could not be read is named in it. Raises nothing for it."""
+    state = RegionState(region.name)
+    state.away += [f"{what}: {why}" for what, why in reached.away.items() if what.endswith(f" of {region.name}")]
+    progress: dict[int, dict[str, SourceProgress]] = {}
+    store, log = reached.stores.get(region.name), reached.logs.get(region.name)
+    state.partitions = [PartitionState(number) for number in range(region.partitions)]
+    try:
+        if store is not None:
+            progress = await _read_store(store, state, topology, now_us)
+    except (EngineError, ValueError) as error:
+        state.away.append(f"store of {region.name}: {error}")
+    try:
+        await _read_log(log, region, state, progress, now_us)
+    except EngineError as error:
+        state.away.append(f"log of {region.name}: {error}")
+    return state
 
 
 async def _read_store(
@@ -128,7 +131,7 @@ async def _read_store(
     for partition in state.partitions:
         status = written.get(partition.partition)
         if status is not None:
-            partition.phase, partition.halted = status.phase, list(status.halted)
+            partition.phase, partition.halted, partition.ill = status.phase, list(status.halted), status.ill
             partition.held, partition.set_aside = status.held, status.set_aside
             partition.quarantined = status.quarantined
             partition.written_s = max(0.0, (now_us - status.at_us) / 1e6)

@@ -160,7 +160,9 @@ class LocalSet:
 
     @property
     def urls(self) -> list[dict[str, Any]]:
-        """Of each region `{name, intake_url, query_url, console_url, ca_file}`; None for what there is not."""
+        """Of each region `{name, intake_url, query_url, console_url, ca_file, admin_urls}`, the last by role; None for
+        what there is not.
+        """
         return [
             {
                 "name": region,
@@ -168,6 +170,7 @@ class LocalSet:
                 "query_url": self.processes[region, "querier"].url,
                 "console_url": None,
                 "ca_file": self._ca_file(region),
+                "admin_urls": {role: child.admin_url for (of, role), child in self.processes.items() if of == region},
             }
             for region in self._topology.names
         ]

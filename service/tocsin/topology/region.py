@@ -71,6 +71,15 @@ class Peer(Section):
         return self.mirror_prefix + FEEDBACK
 
 
+def _is_one(host: str) -> bool:
+    """Whether it is the address of one host, not of all that this one has."""
+    return host not in {"0.0.0.0", "::"}  # noqa: S104 (compared, not bound)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 class Process(Section):
     """Where a role of this region listens. Port 0 takes a free one, which `tocsin up` publishes."""
 
@@ -83,6 +92,11 @@ class Process(Section):
         """Field to port, of those that are fixed."""
         ports = {"admin_port": self.admin_port}
         return {field: port for field, port in ports.items() if port}
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where health and metrics are; None while that is not known from the file (a free port, any address)."""
+        return f"http://{_in_url(self.host)}:{self.admin_port}" if self.admin_port and _is_one(self.host) else None
 
 
 class TlsFiles(Section):
@@ -119,10 +133,7 @@ class Server(Process):
     @property
     def url(self) -> str | None:
         """Where clients find it; None while that is not known from the file (a free port, any address)."""
-        if self.port == 0 or self.host in {"0.0.0.0", "::"}:  # noqa: S104 (compared, not bound)
-            return None
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{_in_url(self.host)}:{self.port}" if self.port and _is_one(self.host) else None
 
     @property
     def scheme(self) -> str:
