@@ -142,6 +142,7 @@ def attempt(due: Sequence[Mutant], children: int, ends: Ends) -> bool:
         return False
     again = [mutant for mutant in due if mutant.function in at_import and is_alive(ends.of(mutant) or "")]
     files = [trials.files_reaching(mutant.module) for mutant in again]
+    ends.expect(len(due) + len(again))
     with ThreadPoolExecutor(children) as pool:
         for mutant, is_killed in zip(again, pool.map(_is_killed_at_import, again, files), strict=True):
             if is_killed:

@@ -70,6 +70,7 @@ def test_a_later_record_counts_and_of_one_time_the_region_with_the_higher_name()
 
 
 def test_what_the_file_says_is_the_least_there_can_be() -> None:
+    assert of_file(ANN) == DirectoryRecord(name_of(ANN), 0, "", ANN)
     assert merge(of_file(ANN), DirectoryRecord(name_of(ANN), 0, "a", None)).body is None
 
 
@@ -81,9 +82,8 @@ def test_a_change_is_above_what_was_seen_whatever_the_clock_says() -> None:
 
 def test_more_names_than_may_be_are_left_out_and_known_ones_still_change() -> None:
     records = Records(names_max=1)
-    assert records.take(of_file(ANN))
-    assert not records.take(of_file(DEMO))
-    assert records.is_full
+    assert (records.take(of_file(ANN)), records.is_full) == (True, False)
+    assert (records.take(of_file(DEMO)), records.is_full) == (False, True)
     assert records.take(DirectoryRecord(name_of(ANN), 1, "a", None))
 
 
@@ -115,25 +115,39 @@ def test_the_largest_person_there_may_be_fits() -> None:
     assert len(value) < VALUE_BYTES_MAX / 3
 
 
+ANN_BYTES = encode_directory(of_file(ANN))[1]
+OUT_OF_BOUNDS = "its id or its time is out of bounds"
+
+
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "why"),
     [
-        (None, b""),
-        (b"", b""),
-        (b"team/ann", encode_directory(of_file(ANN))[1]),
-        (b"user/bob", encode_directory(of_file(ANN))[1]),
-        (b"user/", encode_directory(of_file(ANN))[1]),
-        (b"user/\xff", encode_directory(of_file(ANN))[1]),
-        (b"user/ann", b"\xff"),
-        (b"user/ann", encode_directory(of_file(ANN))[1] + b"x" * VALUE_BYTES_MAX),
-        (b"user/ann", msgspec.msgpack.encode((-1, "a", None))),
-        (b"user/ann", msgspec.msgpack.encode((TIME_US_MAX, "a", None))),
-        (b"user/" + b"n" * 65, msgspec.msgpack.encode((1, "a", None))),
+        (None, ANN_BYTES, "not a directory record: '' is not a valid Kind"),
+        (b"team/ann", ANN_BYTES, "not a directory record: 'team' is not a valid Kind"),
+        (b"user/\xff", ANN_BYTES, "not a directory record: 'utf-8' codec can't decode byte 0xff in position 5"),
+        (b"user/ann", b"\xc1", "not a directory record: MessagePack data is malformed"),
+        (b"user/ann", b"x" * (VALUE_BYTES_MAX + 1), "262145 bytes, more than 262144"),
+        (b"user/ann", b"\xc1" * VALUE_BYTES_MAX, "not a directory record: MessagePack data is malformed"),
+        (b"user/bob", ANN_BYTES, "user bob holds what is called 'ann'"),
+        (b"user/ann/bob", ANN_BYTES, "user ann/bob holds what is called 'ann'"),
+        (b"user/", msgspec.msgpack.encode((1, "a", None)), OUT_OF_BOUNDS),
+        (b"user/" + b"n" * 65, msgspec.msgpack.encode((1, "a", None)), OUT_OF_BOUNDS),
+        (b"user/ann", msgspec.msgpack.encode((-1, "a", None)), OUT_OF_BOUNDS),
+        (b"user/ann", msgspec.msgpack.encode((TIME_US_MAX, "a", None)), OUT_OF_BOUNDS),
     ],
 )
-def test_what_is_no_record_is_refused_as_that(key: bytes | None, value: bytes) -> None:
-    with pytest.raises(InvalidRecord):
+def test_what_is_no_record_is_refused_in_words_that_say_why(key: bytes | None, value: bytes, why: str) -> None:
+    with pytest.raises(InvalidRecord) as refused:
         decode_directory(key, value)
+    assert str(refused.value).startswith(why)
+
+
+@pytest.mark.parametrize("updated_us", [0, TIME_US_MAX - 1])
+@pytest.mark.parametrize("length", [1, 64])
+def test_the_bounds_of_an_id_and_a_time_are_records(length: int, updated_us: int) -> None:
+    record = DirectoryRecord(Name(Kind.USER, "n" * length), updated_us, "a", None)
+
+    assert decode_directory(*encode_directory(record)) == record
 
 
 def test_what_a_later_version_adds_is_passed_over() -> None:
@@ -151,24 +165,32 @@ def test_a_service_decides_the_urgency_of_its_incidents_or_leaves_it_to_their_se
     assert always.urgency_of(Urgency.LOW) == Urgency.HIGH
 
 
+MISSING_RULE = "has no rule for {} urgency that leads anywhere; mail is used at once instead"
+
+
 @pytest.mark.parametrize(
     ("person", "why"),
     [
-        (None, "is nobody"),
+        (None, "is nobody: no user has this id"),
         (Person("ann"), "has no contact method"),
         (Person("ann", methods=(Method("mail", "email", "x", verified=False),)), "has no verified contact method"),
-        (Person("ann", methods=(Method("mail", "email", "x", blocked=True),)), "no contact method left that is not"),
-        (Person("ann", methods=(Method("pigeon", "pigeon", "x"),)), "none of a kind that is known"),
-        (Person("ann", methods=(MAIL,)), "has no rule for high urgency"),
-        (Person("ann", methods=(MAIL,), rules=(Rule("r", "gone"),)), "has no rule for high urgency"),
-        (Person("ann", methods=(MAIL,), rules=(Rule("r", "mail"),)), "has no rule for low urgency"),
+        (
+            Person("ann", methods=(Method("mail", "email", "x", blocked=True),)),
+            "has no contact method left that is not blocked",
+        ),
+        (
+            Person("ann", methods=(Method("pigeon", "pigeon", "x"),)),
+            "has contact methods, but none of a kind that is known here",
+        ),
+        (Person("ann", methods=(MAIL,)), MISSING_RULE.format("high")),
+        (Person("ann", methods=(MAIL,), rules=(Rule("r", "gone"),)), MISSING_RULE.format("high")),
+        (Person("ann", methods=(MAIL,), rules=(Rule("r", "mail"),)), MISSING_RULE.format("low")),
     ],
 )
 def test_a_responder_who_cannot_be_reached_is_told_with_the_reason(person: Person | None, why: str) -> None:
     found = unreachable(DEMO, lambda id: person if id == "ann" else None)
 
-    assert why in str(found[0])
-    assert str(found[0]).startswith("responder ann of service demo ")
+    assert str(found[0]) == f"responder ann of service demo {why}"
 
 
 def test_only_the_urgency_that_a_service_has_needs_rules() -> None:
@@ -180,9 +202,12 @@ def test_only_the_urgency_that_a_service_has_needs_rules() -> None:
     assert unreachable(Service("quiet", "Quiet"), lambda _: None) == []
 
 
-def test_two_services_with_one_key_are_a_fault() -> None:
-    twin = Service("twin", "Twin", DEMO.keys)
+def test_all_faults_are_told_and_keys_that_differ_are_none() -> None:
+    other = Service("other", "Other", (RoutingKey(hash_key("1" * 32)),), responders=("bob",))
+    twin = Service("twin", "Twin", DEMO.keys, responders=("cleo",))
 
-    assert faults([DEMO, twin], lambda _: ANN) == [
-        "services demo and twin have one routing key; its events go to the one changed last"
+    assert faults([DEMO, other, twin], {"ann": ANN}.get) == [
+        "responder bob of service other is nobody: no user has this id",
+        "responder cleo of service twin is nobody: no user has this id",
+        "services demo and twin have one routing key; its events go to the one changed last",
     ]
