@@ -39,7 +39,7 @@ def status(
         topology.region(region)
     urls = admin_urls(topology, Published.read(settings.up_file))
     with output.told_when_slow("something does not answer at once; it is given some seconds ..."):
-        facts = asyncio.run(gather(settings, topology, urls, now_us(), only=region))
+        facts = asyncio.run(gather(settings, topology, urls, now_us, only=region))
     found = status_of(facts)
     if as_json:
         output.show_json({**msgspec.to_builtins(found), "facts": msgspec.to_builtins(facts)})

@@ -7,8 +7,12 @@ All times are Unix microseconds, all durations seconds.
 """
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
+
+SILENT_S: Final = 10.0
+"""A region whose creators have said and written nothing for so long is called silent: ten heartbeats."""
 
 
 class State(StrEnum):

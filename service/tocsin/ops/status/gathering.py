@@ -8,22 +8,23 @@ known is what it said in a ledger, its own or a peer's copy; that is told with i
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import httpx2
+from msgspec import structs
 
 from tocsin.core.failures import Kind
 from tocsin.core.kept import Kept as KeptRow
 from tocsin.core.kept import Stage
-from tocsin.core.statements import Standing
 from tocsin.engines.errors import EngineError
 from tocsin.engines.store import Store
 from tocsin.ops.progress import RegionState, look_at
 from tocsin.ops.regions import Reached, reachable
 from tocsin.ops.status import course
-from tocsin.ops.status.facts import Condition, Facts, Figure, Health, Kept, Peer, Region, Role, State
-from tocsin.ops.status.ledgers import SILENT_S, Heartbeats, state_of
+from tocsin.ops.status.backlog import Backlog, backlog
+from tocsin.ops.status.facts import SILENT_S, Condition, Facts, Figure, Health, Kept, Peer, Region, Role, State
+from tocsin.ops.status.ledgers import Heartbeats, state_of
 from tocsin.settings import Settings
 from tocsin.topology import Region as Place
 from tocsin.topology import Topology
@@ -42,20 +43,26 @@ AdminUrls = Mapping[str, Mapping[str, str | None]]
 
 
 async def gather(
-    settings: Settings, topology: Topology, admin_urls: AdminUrls, now_us: int, *, only: str | None = None
+    settings: Settings,
+    topology: Topology,
+    admin_urls: AdminUrls,
+    clock_us: Callable[[], int],
+    *,
+    only: str | None = None,
 ) -> Facts:
     """The facts as they are now; with `only`, as this region's store and log have them. Raises nothing for what does
     not answer.
     """
-    facts = Facts(at_us=now_us)
+    facts = Facts(at_us=clock_us())
     async with reachable(settings, topology, only=only, within_s=OPEN_S_MAX) as reached:
         asked = [place for place in topology.regions if only in {None, place.name}]
         roles = {name: urls for name, urls in admin_urls.items() if only in {None, name}}
         heartbeats, healths, looks = await asyncio.gather(
             Heartbeats.read(reached.logs, topology, READ_S_MAX),
             _healths(roles),
-            asyncio.gather(*(_Look(place, reached, topology, now_us).region() for place in asked)),
+            asyncio.gather(*(_Look(place, reached, topology, clock_us()).region() for place in asked)),
         )
+        now_us = clock_us()
         seen = {region.name: region for region in looks}
         for place in topology.regions:
             region = seen.get(place.name) or Region(name=place.name)
@@ -68,6 +75,7 @@ async def gather(
             course.entries(reached.stores, READ_S_MAX),
             course.changes(settings, [place.name for place in asked], heartbeats.orders(), now_us),
         )
+    facts.at_us = clock_us()
     return facts
 
 
@@ -84,19 +92,12 @@ def _hear(region: Region, place: Place, heartbeats: Heartbeats, now_us: int) -> 
     condition, standing = said
     if region.condition.state is State.UNKNOWN:
         region.condition = condition
-        region.lag_s = region.lag_s or _said_lag(standing, condition)
-    elif region.condition.since_us is None and condition.state is region.condition.state:
-        region.condition = _since(region.condition, condition.since_us)
-
-
-def _said_lag(standing: Standing, condition: Condition) -> Figure:
-    return Figure(standing.lag_s, standing.at_us, condition.source)
-
-
-def _since(condition: Condition, since_us: int | None) -> Condition:
-    return Condition(
-        state=condition.state, at_us=condition.at_us, source=condition.source, since_us=since_us, why=condition.why
-    )
+    if condition.state is State.ILL:  # since then it has measured no lag either
+        if region.lag_s is not None:
+            since_us = region.lag_s.at_us - round(region.lag_s.value * 1e6)
+            region.condition = structs.replace(region.condition, since_us=since_us)
+    elif region.lag_s is None:
+        region.lag_s = Figure(standing.lag_s, standing.at_us, condition.source)
 
 
 # One region ----------------------------------------------------------------------------------------------------------
@@ -119,15 +120,20 @@ class _Look:
             if why := self._reached.away.get(f"{kind} of {name}"):
                 region.away[kind] = why
         store = self._reached.stores.get(name)
+        log = self._reached.logs.get(name)
+        if store is None:
+            if log is not None:
+                self._measured(await self._within("backlog", backlog(log, self._place, self._now_us)))
+            return region
         progress, kept = await asyncio.gather(
             self._within("progress", look_at(self._place, self._reached, self._topology, self._now_us)),
-            self._within("what is kept", _kept(store)) if store else _nothing(),
+            self._within("what is kept", _kept(store)),
         )
         if progress is not None:
             self._take(progress)
         region.kept = kept
         if kept is not None and region.condition.state is State.HALTED:
-            region.condition = _since(region.condition, kept.held_since_us)
+            region.condition = structs.replace(region.condition, since_us=kept.held_since_us)
         return region
 
     async def _within(self, what: str, answer: Awaitable[T]) -> T | None:
@@ -154,10 +160,15 @@ class _Look:
         region.lag_s = Figure(max(ages), now_us) if ages else None
         region.headroom_s = Figure(min(rooms), now_us) if rooms else None
         region.lost_us = tuple(sorted(lost["found_us"] for lost in progress.lost))
-        if "store" not in region.away:
+        if "store" not in region.away:  # it may have stopped answering since it was asked first
             region.budget_counted = tuple(progress.budget_counted)
             region.budget_spent = progress.budget_spent
             region.condition = self._condition(progress)
+
+    def _measured(self, waiting: Backlog | None) -> None:
+        if waiting is not None:
+            self._region.lag_records = Figure(waiting.records, self._now_us)
+            self._region.lag_s = Figure(waiting.age_s, self._now_us)
 
     def _condition(self, progress: RegionState) -> Condition:
         """How the region is by what the owners of its partition numbers wrote down."""
@@ -195,10 +206,6 @@ async def _kept(store: Store) -> Kept:
 
 def _decided_us(row: KeptRow) -> int:
     return row.decisions[-1].at_us if row.decisions else row.since_us
-
-
-async def _nothing() -> None:
-    return None
 
 
 # Roles ---------------------------------------------------------------------------------------------------------------

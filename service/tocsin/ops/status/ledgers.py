@@ -13,18 +13,15 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tocsin.core.book import Book
-from tocsin.core.failures import Kind
-from tocsin.core.statements import RegionOrder, RequestOrder, Standing, Word, decode_statement
+from tocsin.core.statements import RegionOrder, RequestOrder, Standing, decode_statement
 from tocsin.engines.errors import EngineError
 from tocsin.engines.log import Log
-from tocsin.ops.status.facts import Condition, State
+from tocsin.ops.status.facts import SILENT_S, Condition, State
 from tocsin.topology import Topology
 
 TAIL_RECORDS: Final = 1_000
 """Of each ledger partition so many of the latest records are read."""
 BYTES_MAX: Final = 4 * 1024 * 1024
-SILENT_S: Final = 10.0
-"""A region whose creators have said and written nothing for so long is called silent: ten heartbeats."""
 
 
 class Heartbeats:
@@ -88,23 +85,7 @@ class Heartbeats:
         if now_us - at_us > SILENT_S * 1e6:
             return Condition(state=State.SILENT, at_us=at_us, source=source, since_us=at_us), last
         state = state_of(drained=last.draining, ill=last.ill, halted=last.halted)
-        since_us = self._store_away_since_us(region) if state is State.ILL else None
-        return Condition(state=state, at_us=at_us, source=source, since_us=since_us), last
-
-    def _store_away_since_us(self, region: str) -> int | None:
-        """Since when the oldest request waits of which a region said that its store gave no answer: while it answers
-        nothing, the head of each partition is said. None: nothing came in that it could have failed on.
-        """
-        said = [
-            one.since_us
-            for (_, origin), books in self._books.items()
-            if origin == region
-            for book in books.values()
-            for words in book.words.values()
-            for one in words.values()
-            if one.word is Word.FAILED and one.kind is Kind.UNAVAILABLE
-        ]
-        return min(said, default=None)
+        return Condition(state=state, at_us=at_us, source=source), last
 
     def _standings(self, log: str, origin: str) -> Iterator[Standing]:
         for book in self._books.get((log, origin), {}).values():

@@ -110,12 +110,8 @@ def _unknown(facts: Facts) -> Iterator[str]:
 
 def _headline(facts: Facts, troubles: tuple[Trouble, ...], unknown: tuple[str, ...]) -> str:
     if troubles:
-        regions = ", ".join(dict.fromkeys(one.region for one in troubles))
-        return (
-            f"{_counted(len(troubles), 'thing')} need a person, in region {regions}"
-            if len(troubles) > 1
-            else (f"1 thing needs a person, in region {regions}")
-        )
+        regions = ", ".join(sorted({one.region for one in troubles}))
+        return f"{_counted(len(troubles), 'thing')}, in region {regions}"
     if unknown:
         return "nothing is known to be wrong, but not all could be found out"
     names = ", ".join(region.name for region in facts.regions)

@@ -10,10 +10,8 @@ its alert, and an alert whose matter is a rate (burns of service levels) has no 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from tocsin.ops.status.facts import Facts, Health, Region, Role, State
+from tocsin.ops.status.facts import SILENT_S, Facts, Health, Region, Role, State
 
-SILENT_S: Final = 10.0
-"""A heartbeat older than this is missed; ten are due in it."""
 BACKLOG_S: Final = 120.0
 HEADROOM_S: Final = 86_400.0
 """Retention that leaves less than a day to what is not done leaves no time to sleep over it."""
