@@ -27,7 +27,8 @@ from tocsin.engines.embedded.schema import STORE
 from tocsin.engines.opening import open_log
 from tocsin.engines.topics import make_topics
 from tocsin.roles import process
-from tocsin.roles.process import App, Frame, Receive, Scope, Send, Service
+from tocsin.roles.asgi import App, Receive, Scope, Send
+from tocsin.roles.process import Frame, Service
 from tocsin.settings import Settings
 
 PAGE: Final = 25

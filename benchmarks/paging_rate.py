@@ -14,7 +14,7 @@ The ratio is that of the burst's rates. `details` has the lags, and the requests
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -24,33 +24,21 @@ from cassandra.cluster import Cluster
 from benchmarks import item_queue
 from benchmarks.item_queue import Item, ItemQueue
 from benchmarks.measure import Answer, Options, batches, publish, quantile, scratch
+from benchmarks.paging import PARTITIONS, Paging, Taken
 from benchmarks.real_servers import RealServers, real_servers
-from tocsin.core.directory import DirectoryRecord, encode_directory, name_of
-from tocsin.core.ids import Parent, RequestKey, digest
-from tocsin.core.paging.assignments import Assignment, encode_assignment, user_partition
-from tocsin.core.paging.effects import Bundle, Ended
-from tocsin.core.paging.feedback import IntentId, Outcome
-from tocsin.core.paging.people import Method, MethodKind, Person, Rule
-from tocsin.core.requests import Record
 from tocsin.engines.cassandra.migrations import migrate
 from tocsin.engines.cassandra.session import Session
 from tocsin.engines.cassandra.store import CassandraStore
-from tocsin.engines.directory import FileDirectory
 from tocsin.engines.kafka.log import KafkaLog
-from tocsin.engines.topics import make_topics
 from tocsin.ops.local.ports import HOST
-from tocsin.roles.notifier import Notifier
-from tocsin.telemetry import Identity, Meters
-from tocsin.topology import ASSIGNMENTS, DIRECTORY, CassandraStack, Region, Topology
+from tocsin.topology import CassandraStack, Region
 
 USERS: Final = 20_000
 ITEMS: Final = 4_000
 STEADY_S: Final = 20.0
 QUICK_SHARE: Final = 20
-PARTITIONS: Final = 4
 LEAD_S: Final = 5.0
 """Between the last append and the first due of the steady part."""
-WAIT_S_MAX: Final = 300.0
 SETTLE_S: Final = 5.0
 """After the last hand-over, for ends to be said and users to be kept."""
 
@@ -65,94 +53,6 @@ class Counted(Session):
         return super()._send(*args, **kwargs)
 
 
-class Taken:
-    """Who takes everything at once, and knows when."""
-
-    def __init__(self, of: str = "") -> None:
-        """`of`: how the names of users begin whose pages count."""
-        self._of = of
-        self.at_us: list[int] = []
-        self.lags_s: list[float] = []
-
-    def take(self, due_us: int) -> None:
-        """One page that was due then."""
-        now_us = time.time_ns() // 1000
-        self.at_us.append(now_us)
-        self.lags_s.append((now_us - due_us) / 1e6)
-
-    def hand_over(self, bundle: Bundle, wanted: Callable[[IntentId], bool], ended: Callable[[Ended], None]) -> None:
-        """As stage two. What an earlier part left without an end is handed over again, and not counted."""
-        assert wanted(bundle.intent.id)
-        if bundle.person.id.startswith(self._of):
-            self.take(bundle.items[0].assignment.since_us)
-        ended(Ended(bundle.intent.id, Outcome.DELIVERED, bundle.method.id, ""))
-
-    async def until(self, count: int) -> None:
-        """Returns when so many were taken."""
-        async with asyncio.timeout(WAIT_S_MAX):
-            while len(self.at_us) < count:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.02)
-
-    @property
-    def per_s(self) -> float:
-        """Pages a second, from the first to the last."""
-        return (len(self.at_us) - 1) / (max(self.at_us) - min(self.at_us)) * 1e6
-
-
-class Ours:
-    """A notifier, and what it is to do."""
-
-    def __init__(self, servers: RealServers, stack: CassandraStack, folder: Path) -> None:
-        self.log = KafkaLog(servers.log, folder)
-        self.store = CassandraStore(stack, folder)
-        self.session = Counted(stack, folder)
-        _swap_session(self.store, self.session)
-        self.region = Region(
-            name="a",
-            partitions=PARTITIONS,
-            log=servers.log,
-            stacks={"blue": stack},
-            serving_stack="blue",
-            directory=Path("directory.yaml"),
-        )
-        file = folder / "directory.yaml"
-        file.write_text("services: []\n", encoding="utf-8")
-        self.directory = FileDirectory(file)
-
-    async def hire(self, users: Sequence[str]) -> None:
-        """Puts people into the directory's topic."""
-        await make_topics(self.log, self.region)
-        records = [DirectoryRecord(name_of(one), 1, "a", one) for one in map(_person, users)]
-        await self._append(DIRECTORY, [(one.name.id, Record(*encode_directory(one))) for one in records])
-
-    async def assign(self, users: Sequence[str], due_us: Callable[[int], int], what: str) -> None:
-        """An incident for each user."""
-        found = [_assignment(user, number, due_us(number), what) for number, user in enumerate(users)]
-        await self._append(ASSIGNMENTS, [(one.user, Record(*encode_assignment(one))) for one in found])
-
-    async def _append(self, topic: str, records: Sequence[tuple[str, Record]]) -> None:
-        for number in range(PARTITIONS):
-            mine = [record for user, record in records if user_partition(user, PARTITIONS) == number]
-            for some in batches(mine):
-                await self.log.append(topic, number, some)
-
-    async def run(self, taken: Taken, count: int) -> None:
-        """A notifier from its start until so much was taken."""
-        meters = Meters(Identity("a", "blue", "notifier"))
-        notifier = Notifier(
-            self.log, self.store, Topology((self.region,)), self.region, "blue", self.directory, taken, meters
-        )
-        stopping = asyncio.Event()
-        running = asyncio.create_task(notifier.run(stopping))
-        waiting = asyncio.create_task(taken.until(count))
-        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.sleep(SETTLE_S)
-        stopping.set()
-        waiting.cancel()
-        await running
-        assert len(taken.at_us) >= count, "the notifier ended before its time"
-
-
 def _swap_session(store: CassandraStore, session: Session) -> None:
     """Counts below everything that the store does."""
     for part in (store, *vars(store).values()):
@@ -160,19 +60,19 @@ def _swap_session(store: CassandraStore, session: Session) -> None:
             part._session = session  # noqa: SLF001 - what is measured is how often it is used
 
 
-def _person(user: str) -> Person:
-    return Person(user, user, f"{user}@example.org", (Method("in", MethodKind.INBOX, user),), (Rule("now", "in"),))
-
-
-def _assignment(user: str, number: int, since_us: int, what: str) -> Assignment:
-    key = f"{what}/{number}"
-    incident = RequestKey(Parent("bench", key), since_us // 1_000_000 << 32 | number, digest(key.encode()))
-    return Assignment(user, incident, since_us, "triggered", "high", f"Disk {number}", "db", "bench", 1)
-
-
 async def ours(servers: RealServers, stack: CassandraStack, folder: Path, sizes: dict[str, int], rate: float) -> Any:
     """(burst's rate, its requests a page, lags of the steady part)."""
-    bench = Ours(servers, stack, folder)
+    log, store, session = KafkaLog(servers.log, folder), CassandraStore(stack, folder), Counted(stack, folder)
+    _swap_session(store, session)
+    region = Region(
+        name="a",
+        partitions=PARTITIONS,
+        log=servers.log,
+        stacks={"blue": stack},
+        serving_stack="blue",
+        directory=Path("directory.yaml"),
+    )
+    bench = Paging(log, store, region, folder)
     users = [f"user-{number}" for number in range(sizes["users"])]
     steady = [f"steady-{number}" for number in range(int(rate * sizes["steady_s"]))]
     await bench.hire([*users, *steady])
@@ -180,16 +80,23 @@ async def ours(servers: RealServers, stack: CassandraStack, folder: Path, sizes:
     await bench.assign(users, lambda _: now_us, "burst")
     burst = Taken()
     say(f"a burst of {len(users)} pages through the notifier")
-    await bench.run(burst, len(users))
-    per_page = bench.session.requests / len(users)
+    await _run(bench, burst, len(users))
+    per_page = session.requests / len(users)
     first_us = time.time_ns() // 1000 + round((LEAD_S + len(steady) / 5_000) * 1e6)
     await bench.assign(steady, lambda number: first_us + round(number / rate * 1e6), "steady")
     taken = Taken("steady")
     say(f"{rate:.0f} pages a second through the notifier, for {sizes['steady_s']} s")
-    await bench.run(taken, len(steady))
-    await bench.log.close()
-    await bench.store.close()
+    await _run(bench, taken, len(steady))
+    await log.close()
+    await store.close()
     return burst.per_s, per_page, taken.lags_s
+
+
+async def _run(bench: Paging, taken: Taken, count: int) -> None:
+    """A notifier from its start until so much was taken."""
+    async with bench.notifier(taken):
+        await taken.until(count)
+        await asyncio.sleep(SETTLE_S)
 
 
 async def peer(stack: CassandraStack, folder: Path, sizes: dict[str, int]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
 OUT: Final = ROOT / "build" / "bench"
-SHARED: Final = {"bare", "creating", "item_queue", "measure", "real_servers", "run", "traffic"}
+SHARED: Final = {"bare", "creating", "item_queue", "measure", "paging", "real_servers", "run", "traffic"}
 ON_SERVERS: Final = {"paging_rate", "real_rate"}
 """Those that start a Kafka broker and a Cassandra node: they need Java and Maven, and some ten seconds more."""
 NAMES: Final = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in SHARED))

@@ -12,9 +12,18 @@ import pytest
 from tests import servers
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["bookkeeping", "intake_rate", "paging_core", "progress_map", "read_latency", "store_rate", "verdict_latency"]
+NAMES = [
+    "bookkeeping",
+    "intake_rate",
+    "paging_core",
+    "paging_embedded",
+    "progress_map",
+    "read_latency",
+    "store_rate",
+    "verdict_latency",
+]
 ON_SERVERS = ["paging_rate", "real_rate"]
-SHARED = {"bare", "creating", "item_queue", "measure", "real_servers", "run", "traffic"}
+SHARED = {"bare", "creating", "item_queue", "measure", "paging", "real_servers", "run", "traffic"}
 FIELDS = {
     "question": str,
     "ours": dict,
