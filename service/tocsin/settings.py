@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """What clients of this process talk to, in place of the region file's port of its role."""
     admin_port: _Port | None = None
     """Health and metrics of this process, in place of the region file's admin port of its role."""
+    metrics_token: SecretStr | None = None
+    """The token by which others than this machine's programs read a process's metrics; left out, nobody else does."""
     overrides: dict[str, Any] = Field(default_factory=dict)
     """Fields of region files to replace, nested as they are there: from TOCSIN_REGION__* variables."""
 

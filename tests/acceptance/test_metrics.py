@@ -6,6 +6,7 @@ import time
 
 import httpx2
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.conftest import REPOSITORY
 from tests.requests_made import invalid_request, request
@@ -81,8 +82,9 @@ async def look(local: LocalSet, client: httpx2.AsyncClient) -> Shown:
     for region, role in local.processes:
         if region != "a":
             continue
-        for metric in (await client.get(f"{local.admin_url('a', role)}/metrics.json")).json():
-            found.setdefault(metric["name"], []).extend(value["labels"] for value in metric["values"])
+        text = (await client.get(f"{local.admin_url('a', role)}/metrics")).text
+        for family in text_string_to_metric_families(text):
+            found.setdefault(family.name, []).extend(sample.labels for sample in family.samples)
     return found
 
 

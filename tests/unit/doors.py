@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import uvloop
 
-from tocsin.roles.process import App, HttpServer, bind
+from tocsin.roles.asgi import App
+from tocsin.roles.process import HttpServer, bind
 from tocsin.roles.tls import Presented
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tocsin.engines.errors import Unavailable
 from tocsin.telemetry import (
@@ -15,14 +16,18 @@ from tocsin.telemetry import (
     Bound,
     Counter,
     Gauge,
+    Histogram,
     Identity,
     Meters,
     Reading,
     bound,
     configure_logging,
     explain,
+    prometheus_name,
     redacted,
 )
+from tocsin.telemetry.meters import Labels, Spread
+from tocsin.telemetry.prometheus import exposition
 
 WHO = Identity("a", "blue", "creator")
 log = logging.getLogger("tocsin.test")
@@ -53,10 +58,8 @@ def terminal() -> io.StringIO:
 
 
 @pytest.fixture
-def meters() -> Iterator[Meters]:
-    meters = Meters(WHO)
-    yield meters
-    meters.close()
+def meters() -> Meters:
+    return Meters(WHO)
 
 
 def records(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -243,9 +246,13 @@ def test_setting_up_again_does_not_double_the_records(stream: io.StringIO) -> No
     assert len(records(stream)) == 1
 
 
-def values(meters: Meters, name: str) -> list[tuple[dict[str, str], float]]:
-    (metric,) = (metric for metric in meters.snapshot() if metric["name"] == name)
-    return [(value["labels"], value["value"]) for value in metric["values"]]
+def values(meters: Meters, metric: Gauge) -> dict[Labels, float | Spread]:
+    (found,) = (series for known, series in meters.collect() if known is metric)
+    return dict(found)
+
+
+def scraped(meters: Meters) -> str:
+    return exposition(meters.collect(), meters.identity).decode()
 
 
 def test_counts_add_up_by_label(meters: Meters) -> None:
@@ -253,40 +260,108 @@ def test_counts_add_up_by_label(meters: Meters) -> None:
     meters.add(Counter.FAILED, 2, kind="rejected")
     meters.add(Counter.FAILED, kind="crashed")
 
-    (metric,) = meters.snapshot()
-    assert (metric["name"], metric["unit"]) == ("tocsin.creator.failed", "{request}")
-    assert sorted((v["labels"]["kind"], v["value"]) for v in metric["values"]) == [("crashed", 1), ("rejected", 3)]
+    (family,) = meters.collect()
+    assert family == (Counter.FAILED, {(("kind", "rejected"),): 3, (("kind", "crashed"),): 1})
+
+
+def test_labels_are_one_series_in_any_order(meters: Meters) -> None:
+    meters.add(Counter.CALLS, kind="email", outcome="failed")
+    meters.add(Counter.CALLS, outcome="failed", kind="email")
+
+    assert meters.collect()[0].series == {(("kind", "email"), ("outcome", "failed")): 2}
 
 
 def test_reading_the_metrics_changes_nothing(meters: Meters) -> None:
     meters.add(Counter.ACCEPTED)
+    meters.observe(Histogram.ANSWER_S, [0.1], status="2xx")
     meters.watch(lambda: [Reading(Gauge.LAG_S, 1.5, {"partition": "0", "source": "a"})])
 
-    assert meters.snapshot() == meters.snapshot()
-    assert [metric["name"] for metric in meters.snapshot()] == ["tocsin.creator.lag_time", "tocsin.intake.accepted"]
+    assert meters.collect() == meters.collect()
+    assert [metric for metric, _ in meters.collect()] == [Gauge.LAG_S, Counter.ACCEPTED, Histogram.ANSWER_S]
+
+
+def test_what_was_collected_stays_as_it_was(meters: Meters) -> None:
+    meters.add(Counter.ACCEPTED)
+    meters.observe(Histogram.ANSWER_S, [0.1])
+    before = meters.collect()
+
+    meters.add(Counter.ACCEPTED)
+    meters.observe(Histogram.ANSWER_S, [0.1])
+
+    assert before == [(Counter.ACCEPTED, {(): 1}), (Histogram.ANSWER_S, before[1].series)]
+    assert [spread.total for spread in before[1].series.values() if isinstance(spread, Spread)] == [1]
 
 
 def test_a_gauge_shows_what_is_so_when_somebody_asks(meters: Meters) -> None:
     kept = {"0": 5, "1": 7}
     meters.watch(lambda: [Reading(Gauge.KEPT, number, {"partition": at}) for at, number in kept.items()])
-    assert values(meters, "tocsin.creator.kept") == [({"partition": "0"}, 5), ({"partition": "1"}, 7)]
+    assert values(meters, Gauge.KEPT) == {(("partition", "0"),): 5, (("partition", "1"),): 7}
 
     kept["0"] = 0
     del kept["1"]  # it went to another owner
 
-    assert values(meters, "tocsin.creator.kept") == [({"partition": "0"}, 0)]
+    assert values(meters, Gauge.KEPT) == {(("partition", "0"),): 0}
 
 
 def test_a_gauge_takes_readings_of_several(meters: Meters) -> None:
     meters.watch(lambda: bound(Bound.HELD, 3, 16, partition="0"))
     meters.watch(lambda: [*bound(Bound.TRIALS, 1, 1), *bound(Bound.STATEMENTS, 2, None)])
 
-    held, trials, statements = {"bound": "held", "partition": "0"}, {"bound": "trials"}, {"bound": "statements"}
-    assert values(meters, "tocsin.bound.used") == [(held, 3), (trials, 1), (statements, 2)]
-    assert values(meters, "tocsin.bound.max") == [(held, 16), (trials, 1)]
+    held = (("bound", "held"), ("partition", "0"))
+    trials, statements = (("bound", "trials"),), (("bound", "statements"),)
+    assert values(meters, Gauge.USED) == {held: 3, trials: 1, statements: 2}
+    assert values(meters, Gauge.MAX) == {held: 16, trials: 1}
+
+
+def test_times_are_counted_by_the_first_edge_that_they_are_not_above(meters: Meters) -> None:
+    edges = Histogram.STORED_S.value.edges
+    meters.observe(Histogram.STORED_S, [edges[0], edges[0] + 0.001, edges[-1] + 1, -3.0], origin="own")
+
+    (family,) = meters.collect()
+    (spread,) = family.series.values()
+    assert isinstance(spread, Spread)
+    assert (spread.counts[0], spread.counts[1], spread.counts[-1], spread.total) == (2, 1, 1, 4)
+    assert spread.sum_s == pytest.approx(2 * edges[0] + 0.001 + edges[-1] + 1)
+
+
+def test_a_scrape_gets_what_is_counted_so_and_timed(meters: Meters) -> None:
+    meters.add(Counter.REFUSED, 2, status="400")
+    meters.watch(lambda: [Reading(Gauge.LAG_S, 1.5, {"partition": "0", "source": "b"})])
+    meters.observe(Histogram.ANSWER_S, [0.002, 0.002, 7.0], status="2xx")
+
+    who = 'region="a",role="creator",stack="blue"'
+    found = scraped(meters).splitlines()
+    assert f'tocsin_intake_refused_total{{{who},status="400"}} 2.0' in found
+    lag = 'tocsin_creator_lag_time_seconds{partition="0",region="a",role="creator",source="b",stack="blue"} 1.5'
+    assert lag in found
+    assert f'tocsin_intake_answer_time_seconds_bucket{{le="0.0025",{who},status="2xx"}} 2.0' in found
+    assert f'tocsin_intake_answer_time_seconds_bucket{{le="+Inf",{who},status="2xx"}} 3.0' in found
+    assert f'tocsin_intake_answer_time_seconds_count{{{who},status="2xx"}} 3.0' in found
+
+
+def test_a_scrape_is_read_by_prometheus_own_parser(meters: Meters) -> None:
+    for counter in Counter:
+        meters.add(counter)
+    for histogram in Histogram:
+        meters.observe(histogram, [1.0])
+    meters.watch(lambda: [Reading(gauge, 1.0, {}) for gauge in Gauge])
+
+    read = {family.name: family for family in text_string_to_metric_families(scraped(meters))}
+
+    metrics = [*Counter, *Gauge, *Histogram]
+    assert set(read) == {prometheus_name(metric).removesuffix("_total") for metric in metrics}
+    assert {family.type for family in read.values()} == {"counter", "gauge", "histogram"}
+    for metric in metrics:
+        assert read[prometheus_name(metric).removesuffix("_total")].documentation == metric.value.description
 
 
 def test_no_two_metrics_have_one_name() -> None:
-    names = [instrument.value.name for table in (Counter, Gauge) for instrument in table]
+    metrics = [*Counter, *Gauge, *Histogram]
 
-    assert len(names) == len(set(names))
+    assert len({metric.value.name for metric in metrics}) == len(metrics)
+    assert len({prometheus_name(metric) for metric in metrics}) == len(metrics)
+
+
+def test_edges_of_buckets_ascend() -> None:
+    for histogram in Histogram:
+        assert list(histogram.value.edges) == sorted(set(histogram.value.edges))

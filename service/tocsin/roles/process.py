@@ -10,8 +10,7 @@ A port of 0 is chosen by the operating system. So each process announces where i
 JSON on stdout, `{role, region, pid, url, admin_url}`, and nothing else ever goes there. A line ends with its process,
 where a file would have to be told from that of a process which was killed.
 
-The admin port answers `/health/live` and `/health/ready` to anyone, and `/metrics.json` to this machine alone: numbers
-of services and partitions are nobody else's business, and an agent that collects them runs beside the process.
+What the admin port answers is in `health.py`.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
@@ -34,8 +33,10 @@ from typing import Any, Final, NoReturn, Self
 import uvicorn
 import uvloop
 
-from tocsin.engines.errors import EngineError, Misconfigured
+from tocsin.engines.errors import Misconfigured
+from tocsin.roles.asgi import App
 from tocsin.roles.guard import GuardedProtocol
+from tocsin.roles.health import Health
 from tocsin.roles.tls import Presented, presented
 from tocsin.settings import Settings
 from tocsin.telemetry import Bound, Identity, Meters, Reading, bound, configure_logging
@@ -55,15 +56,8 @@ REQUESTS_MAX: Final = 1_000
 HANDSHAKE_S_MAX: Final = 10.0
 """How long a client may take for the TLS handshake, and for the end of it."""
 BACKLOG: Final = 1_024
-CHECK_S_MAX: Final = 2.0
-"""A check of readiness that takes longer says that the process is not ready."""
 PR_SET_PDEATHSIG: Final = 1
 _log = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +120,10 @@ async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> 
             async def unready() -> list[str]:
                 return [*(tls.problems if tls else ()), *await service.unready()]
 
-            servers = [HttpServer(Health(frame.role, unready, stop.wanted, frame.meters), admin)]
+            token = frame.settings.metrics_token
+            secret = token.get_secret_value() if token else None
+            health = Health(frame.role, unready, stop.wanted, frame.meters, secret)
+            servers = [HttpServer(health, admin)]
             if clients and service.app:
                 servers.append(HttpServer(service.app, clients, tls))
                 frame.meters.watch(servers[-1].readings)
@@ -316,60 +313,6 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are the process's business, not a server's: there are two in it."""
         yield
-
-
-class Health:
-    """The admin port: `/health/live`, `/health/ready`, `/metrics.json`."""
-
-    def __init__(
-        self, role: str, unready: Callable[[], Awaitable[list[str]]], stopping: asyncio.Event, meters: Meters
-    ) -> None:
-        self._role = role
-        self._unready = unready
-        self._stopping = stopping
-        self._meters = meters
-        self._known = ["nobody has asked yet whether it is ready"]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 (as ASGI has it)
-        """One ASGI request."""
-        status, body = await self._answer(scope)
-        raw = json.dumps(body).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else raw})
-
-    async def _answer(self, scope: Scope) -> tuple[int, Any]:
-        if scope["method"] not in {"GET", "HEAD"}:
-            return 405, {"error": "only GET and HEAD"}
-        match scope["path"]:
-            case "/health/live":  # must not wait for an engine: who restarts what is not alive would restart in vain
-                return 200, self._body()
-            case "/health/ready":
-                self._known = await self._reasons()
-                return 503 if self._known else 200, self._body()
-            case "/metrics.json":
-                if not _is_local(scope.get("client")):
-                    return 403, {"error": "metrics are for this machine alone; collect them from beside the process"}
-                return 200, self._meters.snapshot()
-        return 404, {"error": "there are /health/live, /health/ready and /metrics.json"}
-
-    def _body(self) -> dict[str, Any]:
-        return {"role": self._role, "ready": not self._known, "reasons": self._known}
-
-    async def _reasons(self) -> list[str]:
-        if self._stopping.is_set():
-            return ["it is stopping"]
-        try:
-            async with asyncio.timeout(CHECK_S_MAX):
-                return await self._unready()
-        except TimeoutError:
-            return [f"the check of readiness got no answer within {CHECK_S_MAX:.0f} s"]
-        except EngineError as error:
-            return [str(error)]
-
-
-def _is_local(client: tuple[str, int] | None) -> bool:
-    return client is not None and ipaddress.ip_address(client[0]).is_loopback
 
 
 @contextlib.asynccontextmanager

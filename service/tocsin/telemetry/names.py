@@ -44,6 +44,9 @@ class Counter(Enum):
     FAILED = Instrument("tocsin.creator.failed", "{request}", "Attempts that failed, by kind")
     DECIDED = Instrument("tocsin.creator.decided", "{request}", "Verdicts on failed requests, by verdict")
     SAID = Instrument("tocsin.ledger.said", "{statement}", "Statements appended to the own ledger, by word")
+    DISPUTED = Instrument(
+        "tocsin.creator.disputed", "{request}", "Requests said to be stored here that every undrained peer refused"
+    )
     COLLIDED = Instrument("tocsin.creator.collided", "{entry}", "Entries with the id of another one of their parent")
     PAGES_DECIDED = Instrument("tocsin.notifier.decided", "{page}", "Pages decided, by what made the moment")
     PAGES_ENDED = Instrument("tocsin.notifier.ended", "{page}", "Pages that ended, by outcome")

@@ -24,9 +24,9 @@ from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.store import Document
 from tocsin.engines.tokens import Scope, TokenFile
+from tocsin.roles.asgi import App
 from tocsin.roles.intake import Intake, IntakeParts
 from tocsin.roles.minting import Mint
-from tocsin.roles.process import App
 from tocsin.roles.querier import Querier, QuerierParts
 from tocsin.telemetry import Identity, Meters
 
@@ -200,7 +200,6 @@ class Served:
     def close(self) -> None:
         for door in self._doors:
             door.kill()
-        self._meters.close()
 
 
 def publish(up_file: Path, *regions: Served) -> None:

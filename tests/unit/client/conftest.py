@@ -16,8 +16,9 @@ from tocsin.core.requests import Request, decode_record
 from tocsin.engines.audit import AuditTrail
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.embedded.log import EmbeddedLog
+from tocsin.roles.asgi import App
 from tocsin.roles.intake import Intake, IntakeParts
-from tocsin.roles.process import App, bind
+from tocsin.roles.process import bind
 from tocsin.roles.tls import Files, Presented
 from tocsin.telemetry import Identity, Meters
 
@@ -36,7 +37,6 @@ class Region:
         self.log_file = place / f"{name}.log"
         directory = place / "directory.yaml"
         directory.write_text(f'services: [{{id: demo, name: Demo, routing_keys: ["{ROUTING_KEY}"]}}]', encoding="utf-8")
-        self._meters = Meters(Identity(name, "blue", "intake"))
         asyncio.run(self._make_topic())
         parts = IntakeParts(
             region=name,
@@ -44,7 +44,7 @@ class Region:
             partitions=PARTITIONS,
             log=EmbeddedLog(self.log_file),
             directory=FileDirectory(directory),
-            meters=self._meters,
+            meters=Meters(Identity(name, "blue", "intake")),
             clock_us=_now_us,
             random_bytes=os.urandom,
             audit=AuditTrail(place / f"{name}.audit", _now_us),
@@ -73,9 +73,6 @@ class Region:
 
         return asyncio.run(read())
 
-    def close(self) -> None:
-        self._meters.close()
-
 
 class Answers:
     """An app that answers as it is told to, and counts."""
@@ -94,17 +91,13 @@ class Answers:
 
 
 @pytest.fixture
-def region_of(tmp_path: Path) -> Iterator[Callable[[str], Region]]:
-    with contextlib.ExitStack() as stack:
+def region_of(tmp_path: Path) -> Callable[[str], Region]:
+    def make(name: str) -> Region:
+        place = tmp_path / f"region-{name}"
+        place.mkdir()
+        return Region(name, place)
 
-        def make(name: str) -> Region:
-            place = tmp_path / f"region-{name}"
-            place.mkdir()
-            region = Region(name, place)
-            stack.callback(region.close)
-            return region
-
-        yield make
+    return make
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from tocsin.engines.embedded.store import EmbeddedStore
 from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.faulty import FaultyLog
 from tocsin.engines.log import Log
+from tocsin.roles.asgi import App
 from tocsin.roles.intake import Intake, IntakeLimits, IntakeParts
-from tocsin.roles.process import App, HttpServer, bind
+from tocsin.roles.process import HttpServer, bind
 from tocsin.telemetry import Identity, Meters
+from tocsin.telemetry.meters import Spread
 
 KEYS = {"demo": "d" * 32, "careful": "c" * 32, "lenient": "1" * 32}
 DIRECTORY = f"""
@@ -68,10 +70,8 @@ def directory(tmp_path: Path) -> FileDirectory:
 
 
 @pytest.fixture
-def meters() -> Iterator[Meters]:
-    meters = Meters(Identity("a", "blue", "test"))
-    yield meters
-    meters.close()
+def meters() -> Meters:
+    return Meters(Identity("a", "blue", "test"))
 
 
 @pytest.fixture
@@ -88,9 +88,13 @@ def switch(tmp_path: Path) -> FaultSwitch:
 
 def counted(meters: Meters, name: str) -> dict[str, float]:
     """The values of a metric by its only label, `` when it has none."""
-    for metric in meters.snapshot():
-        if metric["name"] == name:
-            return {next(iter(value["labels"].values()), ""): value["value"] for value in metric["values"]}
+    for metric, series in meters.collect():
+        if metric.value.name == name:
+            return {
+                labels[0][1] if labels else "": value
+                for labels, value in series.items()
+                if not isinstance(value, Spread)
+            }
     return {}
 
 

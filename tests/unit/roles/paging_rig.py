@@ -220,4 +220,3 @@ class Running:
         with suppress(asyncio.CancelledError, Exception):
             await self.task
         await self.log.close()
-        self.meters.close()

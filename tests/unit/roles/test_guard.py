@@ -12,8 +12,8 @@ import trustme
 
 from tests.unit.doors import Door, opened, read_all
 from tocsin.roles import process
+from tocsin.roles.asgi import Receive, Scope, Send
 from tocsin.roles.guard import Bounds, GuardedProtocol
-from tocsin.roles.process import Receive, Scope, Send
 from tocsin.roles.tls import Files, Presented
 
 BOUNDS = Bounds(

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,8 +18,10 @@ import httpx2
 import pytest
 
 from tocsin.engines.errors import Misconfigured, Unavailable
-from tocsin.roles import process
-from tocsin.roles.process import App, Frame, Health, Receive, Scope, Send, Service
+from tocsin.roles import health, process
+from tocsin.roles.asgi import App, Receive, Scope, Send
+from tocsin.roles.health import Health
+from tocsin.roles.process import Frame, Service
 from tocsin.settings import Settings
 from tocsin.telemetry import Counter, Identity, Meters
 
@@ -28,10 +30,8 @@ Unready = Callable[[], Awaitable[list[str]]]
 
 
 @pytest.fixture
-def meters() -> Iterator[Meters]:
-    made = Meters(Identity("a", "blue", "intake"))
-    yield made
-    made.close()
+def meters() -> Meters:
+    return Meters(Identity("a", "blue", "intake"))
 
 
 async def no_reason() -> list[str]:
@@ -47,10 +47,17 @@ async def get(
     return await ask(Health("intake", unready, event, meters), path, client=client)
 
 
-async def ask(app: App, path: str, *, method: str = "GET", client: str = "127.0.0.1") -> httpx2.Response:
+async def ask(
+    app: App,
+    path: str,
+    *,
+    method: str = "GET",
+    client: str = "127.0.0.1",
+    headers: Mapping[str, str] | None = None,
+) -> httpx2.Response:
     transport = httpx2.ASGITransport(app, client=(client, 1234))
     async with httpx2.AsyncClient(transport=transport, base_url="http://admin") as http:
-        return await http.request(method, path)
+        return await http.request(method, path, headers=headers)
 
 
 # Health --------------------------------------------------------------------------------------------------------------
@@ -84,7 +91,7 @@ async def test_an_engine_that_fails_the_check_is_a_reason(meters: Meters) -> Non
 async def test_a_check_without_an_answer_is_a_reason_within_bounds(
     meters: Meters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "CHECK_S_MAX", 0.05)
+    monkeypatch.setattr(health, "CHECK_S_MAX", 0.05)
 
     async def unready() -> list[str]:
         await asyncio.Event().wait()
@@ -108,27 +115,63 @@ async def test_to_be_alive_asks_no_engine_and_repeats_what_was_last_found(meters
         asked += 1
         return ["halted"]
 
-    health = Health("creator", unready, asyncio.Event(), meters)
-    first = await ask(health, "/health/live")
+    app = Health("creator", unready, asyncio.Event(), meters)
+    first = await ask(app, "/health/live")
     assert (first.status_code, first.json()["ready"], asked) == (200, False, 0)
-    await ask(health, "/health/ready")
-    second = await ask(health, "/health/live")
+    await ask(app, "/health/ready")
+    second = await ask(app, "/health/live")
     assert (second.status_code, second.json()["reasons"], asked) == (200, ["halted"], 1)
 
 
 async def test_metrics_are_for_this_machine_alone(meters: Meters) -> None:
     meters.add(Counter.ACCEPTED, 3)
-    near, far = await get(meters, "/metrics.json"), await get(meters, "/metrics.json", client="10.1.2.3")
-    assert [metric["values"][0]["value"] for metric in near.json()] == [3]
+    near, far = await get(meters, "/metrics"), await get(meters, "/metrics", client="10.1.2.3")
+    assert 'tocsin_intake_accepted_total{region="a",role="intake",stack="blue"} 3.0' in near.text.splitlines()
     assert far.status_code == 403
     assert (await get(meters, "/health/ready", client="10.1.2.3")).status_code == 200
 
 
+@pytest.mark.parametrize("client", ["127.0.0.1", "10.1.2.3"])
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        ("Bearer s3cret", 200),
+        ("bearer s3cret", 200),
+        ("Bearer s3cre", 401),
+        ("Bearer ", 401),
+        ("Basic s3cret", 401),
+        ("s3cret", 401),
+        (None, 401),
+    ],
+)
+async def test_with_a_metrics_token_metrics_are_for_whoever_has_it(
+    meters: Meters, client: str, given: str | None, status: int
+) -> None:
+    app = Health("intake", no_reason, asyncio.Event(), meters, "s3cret")
+    headers = {} if given is None else {"Authorization": given}
+    answer = await ask(app, "/metrics", client=client, headers=headers)
+    assert (answer.status_code, "s3cret" in answer.text) == (status, False)
+    assert (await ask(app, "/health/live", client=client)).status_code == 200
+
+
+async def test_metrics_show_whether_the_process_is_ready_now(meters: Meters) -> None:
+    reasons = ["halted"]
+
+    async def unready() -> list[str]:
+        return reasons
+
+    app = Health("creator", unready, asyncio.Event(), meters)
+    before = (await ask(app, "/metrics")).text
+    reasons.clear()
+    after = (await ask(app, "/metrics")).text
+    assert [text.splitlines()[-1][-3:] for text in (before, after)] == ["0.0", "1.0"]
+
+
 async def test_what_the_admin_port_does_not_have_is_told(meters: Meters) -> None:
     assert (await get(meters, "/")).status_code == 404
-    health = Health("intake", no_reason, asyncio.Event(), meters)
-    assert (await ask(health, "/health/ready", method="POST")).status_code == 405
-    assert (await ask(health, "/health/ready", method="HEAD")).content == b""
+    app = Health("intake", no_reason, asyncio.Event(), meters)
+    assert (await ask(app, "/health/ready", method="POST")).status_code == 405
+    assert (await ask(app, "/health/ready", method="HEAD")).content == b""
 
 
 # Listening -----------------------------------------------------------------------------------------------------------
@@ -158,13 +201,12 @@ def test_a_url_is_one_that_this_machine_can_open(host: str, shown: str) -> None:
 
 
 @pytest.fixture
-def frame(tmp_path: Path) -> Iterator[Frame]:
+def frame(tmp_path: Path) -> Frame:
     settings = Settings.load(region="a", regions_dir=REGIONS, data_dir=tmp_path)
     topology = settings.topology()
     region = topology.region("a")
     meters = Meters(Identity("a", "blue", "intake"))
-    yield Frame("creator", settings, topology, region, "blue", region.creator, meters)
-    meters.close()
+    return Frame("creator", settings, topology, region, "blue", region.creator, meters)
 
 
 async def slow_app(scope: Scope, receive: Receive, send: Send) -> None:

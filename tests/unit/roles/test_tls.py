@@ -9,7 +9,7 @@ import trustme
 
 from tests.unit.doors import Door, opened
 from tocsin.engines.errors import Misconfigured
-from tocsin.roles.process import Receive, Scope, Send
+from tocsin.roles.asgi import Receive, Scope, Send
 from tocsin.roles.tls import Files, Presented, presented
 from tocsin.settings import Settings
 from tocsin.topology import Server, TlsFiles

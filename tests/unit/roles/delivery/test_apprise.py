@@ -106,8 +106,8 @@ async def test_a_call_that_hangs_is_not_waited_for_and_is_counted(
 
     assert (again.outcome, again.reason) == (Outcome.FAILED, "an earlier call to it has not ended")
     assert (other.outcome, other.reason) == (Outcome.FAILED, "none of 1 threads is free")
-    [used] = [metric for metric in counted.snapshot() if metric["name"] == Gauge.USED.value.name]
-    assert [v["value"] for v in used["values"] if v["labels"]["bound"] == Bound.THREADS] == [1]
+    [used] = [series for metric, series in counted.collect() if metric is Gauge.USED]
+    assert [value for labels, value in used.items() if ("bound", Bound.THREADS) in labels] == [1]
     gotify.may_answer.set()
     await threads_ended()
     assert (await send(provider, gotify.url)).outcome is Outcome.DELIVERED

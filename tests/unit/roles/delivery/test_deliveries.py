@@ -309,8 +309,8 @@ async def test_how_calls_ended_is_counted_by_kind() -> None:
     await at.until(1)
     running.cancel()
 
-    [calls] = [metric for metric in meters.snapshot() if metric["name"] == Counter.CALLS.value.name]
-    assert {(v["labels"]["kind"], v["labels"]["outcome"]): v["value"] for v in calls["values"]} == {
-        ("email", "failed"): 1,
-        ("email", "delivered"): 1,
+    [calls] = [series for metric, series in meters.collect() if metric is Counter.CALLS]
+    assert calls == {
+        (("kind", "email"), ("outcome", "failed")): 1,
+        (("kind", "email"), ("outcome", "delivered")): 1,
     }
