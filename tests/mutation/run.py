@@ -41,6 +41,11 @@ SLOW: Final = (
     "tests/unit/core/test_partition.py::test_a_hundred_thousand_messages_above_one_held_request_are_one_run",
     "tests/unit/core/test_progress.py::test_a_million_offsets_above_one_that_is_held_are_one_run_of_a_few_bytes",
     "tests/unit/core/test_partition_schedules.py",
+    "tests/unit/core/paging/test_promise.py",
+    "tests/unit/core/paging/test_storms.py::test_of_a_storm_the_first_page_goes_at_once_and_the_rest_once_a_pace_each_incident_once",
+    "tests/unit/core/paging/test_storms.py::test_after_a_stall_of_half_an_hour_there_is_one_bundle_a_channel_with_what_is_open",
+    "tests/unit/core/paging/test_storms.py::test_more_pairs_than_an_intent_covers_go_into_the_next_bundle",
+    "tests/unit/core/paging/test_storms.py::test_a_user_with_ten_thousand_rules_costs_no_more_than_the_bound",
 )
 """Left out: what they catch is caught by quicker ones, or is a matter of time."""
 PYTEST: Final = (

@@ -118,12 +118,6 @@ class Covers:
             if flight.intent.at_us < before_us and not any(pair in needed for pair in flight.intent.pairs):
                 self.remove(id)
 
-    def overdue(self, now_us: int) -> None:
-        """Lapse what should have ended by now."""
-        for flight in self.in_progress():
-            if flight.deadline_us <= now_us:
-                flight.lapse(flight.deadline_us)
-
     def held_until_us(self, limits: PagingLimits) -> int:
         """Before this the channel is silent: an intent is in progress, or the last page was less than a pace ago.
 
