@@ -11,7 +11,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs client-deps server-deps test test-fast test-faults-long test-history test-api test-infra mutate sim explore demo bench bench-quick clean
+.PHONY: help .venv lint format docs alerts client-deps server-deps test test-fast test-faults-long test-history test-api test-infra mutate sim explore demo bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ format: $(READY) ## repair what can be repaired by machine
 
 docs: $(READY) ## write the generated sections of ARCHITECTURE.md from the code
 	$(BIN)/python docs/generate.py
+
+alerts: $(READY) ## write rules, their tests, dashboards and the index of runbooks from deploy/alerts/catalogue.yaml
+	$(BIN)/python -m tocsin.ops.alerts
 
 client-deps: ## install what some tests drive: Alertmanager and Prometheus (Debian, as root), and a client of npm
 	tests/acceptance/clients/install
