@@ -19,6 +19,7 @@ NOUNS: Final = {
     "up": ("up", "Run all roles of all local regions in the foreground"),
     "local": ("local", "Kafka, MirrorMaker 2 and Cassandra on this machine: run them, break them"),
     "demo": ("demo", "Two regions, real alerts, every failure in turn"),
+    "drill": ("drill", "Break something on purpose, and see whether what was promised holds"),
     "run": ("run", "Run one role of one region"),
     "send": ("send", "Send an event, or a file of them"),
     "incidents": ("incidents", "Incidents: list, show, acknowledge, resolve, watch"),

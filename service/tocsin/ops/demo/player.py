@@ -38,6 +38,16 @@ class Accepted(NamedTuple):
     region: str
 
 
+class Attempt(NamedTuple):
+    """How one sending ended. `status`: what the intake answered; None when it did not. `again_s`: send it again after
+    so long; None when there is nothing to be gained by it.
+    """
+
+    status: int | None
+    accepted: Accepted | None
+    again_s: float | None
+
+
 class Player:
     """Sends events; counts what was accepted."""
 
@@ -55,30 +65,35 @@ class Player:
         Raises TimeoutError when no answer came within the bounds.
         """
         for _ in range(ATTEMPTS_MAX):
-            op = self._recorder.invoke(Call.SEND, "player", region)
-            try:
-                answer = await self._client.post(f"{self._intakes[region]}/v2/enqueue", json=event)
-            except httpx2.TransportError as error:
-                self._recorder.info(op, f"{type(error).__name__}: {error}")
-                await asyncio.sleep(RETRY_S)
-                continue
-            if answer.status_code == ACCEPTED:
-                accepted = Accepted(answer.json()["request"], region)
-                self._recorder.ok(op, request=accepted.request)
-                self.accepted.append(accepted)
-                return accepted
-            why = f"{answer.status_code} {answer.text[:300]}"
-            if answer.status_code == UNAVAILABLE:
-                self._recorder.info(op, why)
-                await asyncio.sleep(RETRY_S)
-                continue
-            self._recorder.fail(op, why)
-            if answer.status_code != TOO_MANY:
-                self.refused.append((event, why))
-                return None
-            await asyncio.sleep(float(answer.headers["Retry-After"]))
+            attempt = await self.attempt(event, region)
+            if attempt.again_s is None:
+                return attempt.accepted
+            await asyncio.sleep(attempt.again_s)
         message = f"intake of region {region} at {self._intakes[region]} did not answer {ATTEMPTS_MAX} times"
         raise TimeoutError(message)
+
+    async def attempt(self, event: Event, region: str) -> Attempt:
+        """Sends one event to a region, once."""
+        op = self._recorder.invoke(Call.SEND, "player", region)
+        try:
+            answer = await self._client.post(f"{self._intakes[region]}/v2/enqueue", json=event)
+        except httpx2.TransportError as error:
+            self._recorder.info(op, f"{type(error).__name__}: {error}")
+            return Attempt(None, None, RETRY_S)
+        if answer.status_code == ACCEPTED:
+            accepted = Accepted(answer.json()["request"], region)
+            self._recorder.ok(op, request=accepted.request)
+            self.accepted.append(accepted)
+            return Attempt(ACCEPTED, accepted, None)
+        why = f"{answer.status_code} {answer.text[:300]}"
+        if answer.status_code == UNAVAILABLE:
+            self._recorder.info(op, why)
+            return Attempt(UNAVAILABLE, None, RETRY_S)
+        self._recorder.fail(op, why)
+        if answer.status_code == TOO_MANY:
+            return Attempt(TOO_MANY, None, float(answer.headers["Retry-After"]))
+        self.refused.append((event, why))
+        return Attempt(answer.status_code, None, None)
 
     async def play(self, events: Sequence[Event], regions: Sequence[str], done: Callable[[], None]) -> None:
         """Plays events in at all the regions by turns; `done` is called after each."""

@@ -9,7 +9,7 @@ import json
 import ssl
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,11 +39,17 @@ class Bundle(NamedTuple):
     new: tuple[str, ...]
 
 
+class Refusing(Exception):
+    """The receiver takes nothing of this region now."""
+
+
 class Receiver:
-    """What came, by bundle."""
+    """What came, by bundle. Pages of regions in `refusing` are answered 503; `refused` counts them by region."""
 
     def __init__(self) -> None:
         self.url = ""
+        self.refusing: frozenset[str] = frozenset()
+        self.refused: Counter[str] = Counter()
         self._bundles: dict[str, Bundle] = {}
         self._lock = threading.Lock()
 
@@ -62,9 +68,13 @@ class Receiver:
         return found
 
     def take(self, body: bytes) -> None:
-        """One page; raises ValueError or KeyError when it is none."""
+        """One page; raises ValueError or KeyError when it is none, and `Refusing`."""
         received_us = time.time_ns() // 1000
         data = json.loads(body)["data"]
+        if data["region"] in self.refusing:
+            with self._lock:
+                self.refused[data["region"]] += 1
+            raise Refusing
         new = tuple(item["id"] for item in data["incidents"] if item["is_new"])
         bundle = Bundle(data["bundle"], data["region"], data["user"], data["due_us"], received_us, new)
         with self._lock:
@@ -93,6 +103,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.receiver.take(self.rfile.read(min(length, BODY_BYTES_MAX)))
         except (ValueError, KeyError, TypeError):
             status = 400
+        except Refusing:
+            status = 503
         self.send_response(status)
         self.send_header("content-length", "0")
         self.end_headers()
