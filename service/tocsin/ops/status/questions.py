@@ -130,7 +130,8 @@ def _happening(facts: Facts, troubles: tuple[Trouble, ...], unknown: tuple[str, 
         yield "No: nothing is wrong with Tocsin."
     for one in troubles:
         since = f"since {_when(one.since_us, facts.at_us)}" if one.since_us is not None else "since when is not known"
-        yield f"  {one.words}; {since} [{one.alert}]"
+        yield f"  {one.words}"
+        yield f"    {since} [{one.alert}]"
     yield _open(facts)
 
 

@@ -116,10 +116,10 @@ def _halted(_facts: Facts, region: Region) -> Iterator[Seen]:
 
 
 def _role_down(_facts: Facts, region: Region) -> Iterator[Seen]:
-    known = [role for role in region.roles if role.health is not Health.UNKNOWN and role.name != SYNTHETIC]
-    gone = [role for role in known if role.health is Health.NO_ANSWER]
-    if region.condition.state is State.DRAINED or (gone and len(gone) == len(known)):
+    if region.condition.state is State.DRAINED or _is_gone(region):
         return  # nobody is asked for what was taken out of service; of a region that is lost, its peers tell
+    known = [role for role in region.roles if role.name != SYNTHETIC]
+    gone = [role for role in known if role.health is Health.NO_ANSWER]
     is_explained = region.condition.state in {State.ILL, State.HALTED}
     unready = [role for role in known if role.health is Health.NOT_READY and not _is_clock(role) and not is_explained]
     if gone or unready:
@@ -127,9 +127,11 @@ def _role_down(_facts: Facts, region: Region) -> Iterator[Seen]:
         yield Seen(_few(names))
 
 
-def _mirror_behind(facts: Facts, region: Region) -> Iterator[Seen]:
+def _mirror_behind(_facts: Facts, region: Region) -> Iterator[Seen]:
+    if region.condition.state is State.DRAINED or _is_gone(region):
+        return
     for peer in region.peers:
-        if peer.behind_s is not None and peer.behind_s > SILENT_S and not _is_drained(facts, region.name):
+        if peer.behind_s is not None and peer.behind_s > SILENT_S:
             yield Seen(f"region {peer.name} by {peer.behind_s:.0f} s", peer.heard_us)
 
 
@@ -203,8 +205,7 @@ SIGNS: Final = (
         "TocsinRegionIll",
         "page",
         _ill,
-        "region {region} is ill: its own store answers nothing; peers serve and page, and it catches up by itself once "
-        "the store answers",
+        "region {region} is ill: its own store answers nothing; peers serve, and it catches up once the store answers",
         "tocsin progress",
     ),
     Sign(
@@ -324,6 +325,12 @@ def _few(texts: Iterable[str], at_most: int = SHOWN_MAX) -> str:
 
 def _is_clock(role: Role) -> bool:
     return all(reason.startswith(CLOCK_OFF) for reason in role.reasons)
+
+
+def _is_gone(region: Region) -> bool:
+    """Whether no process of it answers, of those that are known."""
+    known = [role for role in region.roles if role.health is not Health.UNKNOWN]
+    return bool(known) and all(role.health is Health.NO_ANSWER for role in known)
 
 
 def _is_drained(facts: Facts, name: str) -> bool:
