@@ -83,8 +83,9 @@ async def until(holds: Callable[[], Awaitable[Any]], what: str = "what was expec
 class Running:
     """A creator at work in this process."""
 
-    def __init__(self, creator: Creator, engines: Sequence[Any]) -> None:
+    def __init__(self, creator: Creator, engines: Sequence[Any], meters: Meters) -> None:
         self.creator = creator
+        self.meters = meters
         self._engines = engines
         self._stopping = asyncio.Event()
         self.task = asyncio.create_task(creator.run(self._stopping))
@@ -135,7 +136,7 @@ class Site:
         store = open_store(self.region, STACK, self._settings)
         replica, meters = Replica(self.name, STACK), Meters(Identity(self.name, STACK, "creator"))
         creator = Creator(log, store, self._topology, replica, Trials(self._trial()), meters, partitions=partitions)
-        self.running.append(Running(creator, (log, store)))
+        self.running.append(Running(creator, (log, store), meters))
         return self.running[-1]
 
     def _trial(self) -> list[str]:

@@ -8,6 +8,7 @@ from tocsin.core.hearing import Hearing, Neighbour
 from tocsin.core.ids import RequestKey
 from tocsin.core.limits import Limits
 from tocsin.core.statements import Replica, Said, Standing, Statement
+from tocsin.core.verdict import Answer
 
 
 class Place(NamedTuple):
@@ -73,6 +74,11 @@ class Knowledge:
             Neighbour(region, self.book, self.hearing, now.mono_s, founding=region in founding)
             for region in sorted(self.place.peers)
         ]
+
+    def is_disputed(self, key: RequestKey, now: Now) -> bool:
+        """Whether every undrained peer, and at least one, says that it refused a request: what we say of it alone."""
+        answers = [peer.on(key, self.book).answer for peer in self.neighbours(now) if not peer.drained]
+        return bool(answers) and all(answer is Answer.REFUSED for answer in answers)
 
     def own_word(self, key: RequestKey) -> Said | None:
         """What we last said of a request, in this incarnation, as far as it is acknowledged."""

@@ -17,6 +17,8 @@ from tocsin.core.requests import Record, bytes_digest, encode_request
 from tocsin.core.statements import PersonWord, RegionOrder, RequestOrder
 from tocsin.engines.embedded.log import RECORD_BYTES_MAX
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, Rule
+from tocsin.telemetry import Counter
+from tocsin.telemetry.meters import Spread
 
 
 @pytest_asyncio.fixture
@@ -237,3 +239,24 @@ async def test_everything_delivered_twice_changes_nothing(regions: TwoRegions) -
         effects = [row.effect for row in await site.journal()]
         assert effects.count("inserted") == 20
         assert "replaced" not in effects
+
+
+async def test_what_is_stored_here_and_refused_by_every_peer_is_counted_as_disputed(regions: TwoRegions) -> None:
+    def disputed() -> list[float]:
+        families = dict(regions.a.running[0].meters.collect())
+        return [value for value in families.get(Counter.DISPUTED, {}).values() if not isinstance(value, Spread)]
+
+    good = request(key_in(1, "good"))
+    await regions.a.send(good)
+    await regions.both_have(good)
+    assert disputed() == []
+
+    rule = await regions.breaks("b", Fault.REFUSE, "rubbish")
+    one = request(key_in(0, "rubbish"))
+    await regions.a.send(one)
+    await until(regions.b.is_halted, "the halt of b")
+    assert disputed() == [1]
+
+    regions.switch.clear(rule)
+    await regions.both_have(one)
+    assert disputed() == [1]
