@@ -106,6 +106,11 @@ class Runs:
         return f"Runs({self.low}, {list(self)})"
 
     @property
+    def total(self) -> int:
+        """How many offsets are done."""
+        return self.low + sum(end - start for start, end in self)
+
+    @property
     def top(self) -> int:
         """The first offset above everything done."""
         return self._ends[-1] if self._ends else self.low

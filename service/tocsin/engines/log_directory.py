@@ -26,6 +26,7 @@ from tocsin.core.directory import (
     name_of,
     next_us,
     of_file,
+    unreachable,
 )
 from tocsin.core.paging.assignments import user_partition
 from tocsin.core.paging.effects import PersonIs
@@ -64,6 +65,8 @@ class LogDirectory:
         self._overtaken: set[Name] = set()
         self._shown = self._file.content
         self._view = View(self.records().values())
+        self.unreachable: int | None = None
+        """How many responders nothing would reach as wanted; None: not known, or people are not read here."""
         self._is_told = False
         self._told: frozenset[str] = frozenset()
 
@@ -195,7 +198,9 @@ class LogDirectory:
         if self._is_told or not set(Kind) <= set(self._kinds):
             return
         self._is_told = True
-        found = faults(self.services(), self.user)[:ALARMS_MAX]
+        services = self.services()
+        self.unreachable = len({one.user for service in services for one in unreachable(service, self.user)})
+        found = faults(services, self.user)[:ALARMS_MAX]
         for fault in found:
             if fault not in self._told:
                 _log.warning("%s", fault, extra={"action": "responder_unreachable"})

@@ -15,7 +15,7 @@ Partition 0 of each mirrored topic is enough, since a peer ticks in all of its p
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from tocsin.core.completeness import CLOCK_BOUND_S
 from tocsin.core.requests import Tick, decode_record
 from tocsin.engines.errors import EngineError
 from tocsin.engines.log import Log
+from tocsin.telemetry import Gauge, Reading
 
 PARTITION: Final = 0
 RECORDS_MAX: Final = 1_000
@@ -43,6 +44,12 @@ class PeerClocks:
         self._topics = topics
         self._clock_us = clock_us
         self._tick_us: dict[str, int] = {}
+        self._lead_us: dict[str, int] = {}
+
+    def readings(self) -> Iterator[Reading]:
+        """What gauges show: by how much this clock is certainly behind each peer's."""
+        for region, lead_us in self._lead_us.items():
+            yield Reading(Gauge.CLOCK_OFFSET_S, max(lead_us, 0) / 1e6, {"peer": region})
 
     async def run(self) -> None:
         """Reads until it is cancelled."""
@@ -82,6 +89,7 @@ class PeerClocks:
             ]
             if ticks:
                 self._tick_us[region] = max(ticks)
+                self._lead_us[region] = max(ticks) - self._clock_us()
 
 
 def unsynchronised(timesync: Path = TIMESYNC) -> list[str]:

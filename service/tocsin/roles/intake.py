@@ -39,7 +39,7 @@ from tocsin.roles.minting import Accepted, Mint, NotTaken
 from tocsin.roles.openapi import PATH, describe
 from tocsin.roles.ticks import Ticker
 from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, PlainRoute, answer, credential, make_app, read_body
-from tocsin.telemetry import Bound, Counter, Meters, bound
+from tocsin.telemetry import Bound, Counter, Histogram, Meters, bound
 
 ABOUT: Final = """\
 Where Tocsin takes events. They are authenticated by the routing key in them. 202, or 200, means that this region's log
@@ -136,7 +136,8 @@ class Intake:
 
         return app
 
-    def _count(self, status: int) -> None:
+    def _count(self, status: int, took_s: float) -> None:
+        self._parts.meters.observe(Histogram.ANSWER_S, (took_s,), status=f"{status // 100}xx")
         if status < 300:  # noqa: PLR2004 (HTTP)
             self._parts.meters.add(Counter.ACCEPTED)
         else:

@@ -17,20 +17,24 @@ FETCH_BYTES_MAX: Final = 4 * 1024 * 1024
 
 
 class Lag(NamedTuple):
-    """How far a source is ahead of what is done: records, and the age of the oldest of them in seconds."""
+    """How far a source is ahead of what is done: records, and the age of the oldest of them in seconds.
+
+    `end`: where the log ends.
+    """
 
     records: int = 0
     s: float = 0.0
+    end: int = 0
 
 
 async def measure_lag(log: Log, topic: str, partition: int, low: int, now_s: float) -> Lag:
     """The lag of a source of which everything below `low` is done; raises `EngineError`."""
     start, end = await log.bounds(topic, partition)
     if low >= end:
-        return Lag()
+        return Lag(end=end)
     first = await log.fetch(topic, partition, low, records_max=1, bytes_max=1, wait_s=0.0)
     waits_s = [max(0.0, now_s - delivered.record.timestamp_ms / 1e3) for delivered in first.records]
-    return Lag(end - max(low, start), *waits_s)
+    return Lag(end - max(low, start), waits_s[0] if waits_s else 0.0, end)
 
 
 async def coordinates_of(log: Log, topic: str, partition: int) -> Coordinates:

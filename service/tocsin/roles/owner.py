@@ -9,9 +9,8 @@ Nothing here decides anything.
 """
 
 import asyncio
-import collections
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,16 +38,14 @@ from tocsin.core.effects import (
     Write,
     Wrote,
 )
-from tocsin.core.failures import Failure, Kind
+from tocsin.core.failures import Kind
 from tocsin.core.ids import Parent
-from tocsin.core.kept import Stage
 from tocsin.core.knowledge import Place
 from tocsin.core.partition import Partition, Phase
 from tocsin.core.progress import Coordinates, Runs, SourceProgress, merge_rows
 from tocsin.core.requests import decode_records
 from tocsin.core.sources import Fetch
-from tocsin.core.statements import Replica, Said, Statement, decode_statement
-from tocsin.core.verdict import Verdict
+from tocsin.core.statements import Replica, Statement, decode_statement
 from tocsin.engines.errors import EngineError, OutOfRange
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Lost, Store
@@ -57,17 +54,16 @@ from tocsin.roles.claiming import ClaimLost
 from tocsin.roles.clock import now
 from tocsin.roles.known_log import (
     FETCH_BYTES_MAX,
-    Lag,
     check_epoch,
     check_known,
     check_same,
     coordinates_of,
-    measure_lag,
 )
+from tocsin.roles.measure import OPEN_STAGES, Measure
 from tocsin.roles.scribe import Scribe
 from tocsin.roles.trial import Trials
 from tocsin.roles.writer import FOLDINGS_MAX, Writer
-from tocsin.telemetry import Bound, Counter, Gauge, Meters, Reading, bound
+from tocsin.telemetry import Bound, Meters, Reading, bound
 from tocsin.topology import Region
 
 FETCH_WAIT_S: Final = 1.0
@@ -77,7 +73,6 @@ INBOX_MAX: Final = 100
 """Inputs that wait for the machine; while there are more, ledgers are not read on."""
 UNREACHABLE_PAUSE_S: Final = 0.5
 LEDGER_RECORDS_MAX: Final = 1000
-OPEN_STAGES: Final = (Stage.HELD, Stage.ASIDE, Stage.QUARANTINED, Stage.DROPPED)
 _log = logging.getLogger(__name__)
 
 
@@ -103,16 +98,18 @@ class Owner:
     """Runs one partition number from its claim to its release."""
 
     def __init__(
-        self, around: Surroundings, claim: Claim, machine: Partition, coordinates: dict[str, Coordinates]
+        self,
+        around: Surroundings,
+        claim: Claim,
+        machine: Partition,
+        coordinates: dict[str, Coordinates],
+        lost: Sequence[Lost],
     ) -> None:
         self.machine = machine
-        self._coordinates = coordinates
+        self.measured = Measure(around.meters, around.region, claim.partition, machine, lost, now())
         self.partition = claim.partition
         self.claim = claim
-        self.lags: dict[str, Lag] = {}
-        """How far each source was ahead when it was last measured."""
-        self.stored = 0
-        """How many requests the store acknowledged."""
+        self._coordinates = coordinates
         self._around = around
         self._inbox: asyncio.Queue[Input] = asyncio.Queue()
         self._writer = Writer(around.store, claim.epoch, around.assigner)
@@ -120,18 +117,11 @@ class Owner:
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._read_to_end: set[str] = set()
-        self._collisions = 0
-        self._decided: collections.Counter[Verdict] = collections.Counter()
 
     @property
     def holds(self) -> bool:
         """Whether the claim is in force."""
         return self._around.log.holds(self.claim)
-
-    @property
-    def lag_s(self) -> float:
-        """The age of the oldest record that is not done."""
-        return max((lag.s for lag in self.lags.values()), default=0.0)
 
     @classmethod
     async def take_over(cls, around: Surroundings, claim: Claim) -> "Owner":
@@ -160,7 +150,7 @@ class Owner:
         bounds = await asyncio.gather(*(around.log.bounds(topic, partition) for topic in topics.values()))
         ends = {name: end for name, (_, end) in zip(topics, bounds, strict=True)}
         machine = Partition(place, around.region.limits, now(), sources=sources, rows=rows, kept=kept, ends=ends)
-        return cls(around, claim, machine, coordinates)
+        return cls(around, claim, machine, coordinates, await store.lost())
 
     # From the outside -------------------------------------------------------------------------------------------
 
@@ -219,8 +209,8 @@ class Owner:
 
     async def _tick(self) -> None:
         while True:
-            self.tell(Tick(self.lag_s))
-            self._count_decided()
+            self.tell(Tick(self.measured.lag_s))
+            self.measured.decided()
             await asyncio.sleep(TICK_S)
 
     # Effects ----------------------------------------------------------------------------------------------------
@@ -259,7 +249,7 @@ class Owner:
                 failures[tried[place]] = failure
         else:
             failures = await self._writer.write(effect.requests)
-        self._count_written(len(effect.requests), failures.values())
+        self.measured.written(effect.requests, failures, self._writer.collisions, now().unix_us)
         nothing = len(failures) == len(effect.requests) and all(
             failure.kind is Kind.UNAVAILABLE for failure in failures.values()
         )
@@ -305,12 +295,11 @@ class Owner:
         lost = Lost(self.partition, effect.source, effect.start, effect.end, now().unix_us)
         while not await _works(self._around.store.put_lost(lost)):  # noqa: ASYNC110 - a retry, no wait for an event
             await asyncio.sleep(UNREACHABLE_PAUSE_S)
+        self.measured.lost(lost)
         self.tell(LoseDone(effect.source, effect.start, effect.end))
 
     def _said(self, statements: Sequence[Statement]) -> None:
-        words = (one.word if isinstance(one, Said) else type(one).__name__.lower() for one in statements)
-        for word, times in collections.Counter(words).items():
-            self._around.meters.add(Counter.SAID, times, word=word)
+        self.measured.said(statements, now())
         self.tell(Acknowledged(statements))
 
     # Reading ----------------------------------------------------------------------------------------------------
@@ -370,6 +359,7 @@ class Owner:
             statements = [decode_statement(record.key, record.value) for _, record in fetched.records]
             if offset >= end:
                 self._read_to_end.add(name)
+            self.measured.heard(statements, now())
             at_end = self._read_to_end == set(self._around.region.ledger_topics)
             if statements or (at_end and self.machine.phase is Phase.READING):
                 self.tell(LedgerRead(statements, at_end))
@@ -386,50 +376,17 @@ class Owner:
                 continue
             check_same(self._coordinates[name], present)
 
-    async def measure(self) -> None:
-        """Measures the lag of each source; raises `EngineError`."""
-        for name, topic in self._around.region.requests_topics.items():
-            low, now_s = self.machine.sources.runs(name).low, now().unix_us / 1e6
-            self.lags[name] = await measure_lag(self._around.log, topic, self.partition, low, now_s)
-
-    # What is shown ----------------------------------------------------------------------------------------------
-
-    def kept(self) -> collections.Counter[Stage]:
-        """How many failed requests there are in each stage."""
-        return collections.Counter(case.stage for case in self.machine.cases.open.values())
+    async def look(self) -> None:
+        """Measures how far the log is ahead; raises `EngineError`."""
+        await self.measured.look(self._around.log, now())
 
     def readings(self) -> Iterator[Reading]:
         """What gauges show of this partition number."""
-        here, limits, machine = {"partition": str(self.partition)}, self._around.region.limits, self.machine
-        for source, lag in self.lags.items():
-            yield Reading(Gauge.LAG_MESSAGES, lag.records, here | {"source": source})
-            yield Reading(Gauge.LAG_S, lag.s, here | {"source": source})
-        kept = self.kept()
-        for stage in OPEN_STAGES:
-            yield Reading(Gauge.KEPT, kept[stage], here | {"stage": stage})
-        yield from bound(Bound.SETS, machine.sets_in_flight, limits.sets_in_flight_max, **here)
-        yield from bound(Bound.HELD, machine.cases.held, limits.held_max, **here)
+        here = {"partition": str(self.partition)}
+        yield from self.measured.readings(now())
         yield from bound(Bound.INBOX, self._inbox.qsize(), INBOX_MAX, **here)
         yield from bound(Bound.FOLDINGS, self._writer.foldings, FOLDINGS_MAX, **here)
         yield from bound(Bound.STATEMENTS, self._scribe.waiting, None, **here)
-
-    def _count_written(self, requests: int, failures: Collection[Failure]) -> None:
-        meters, here = self._around.meters, str(self.partition)
-        if requests > len(failures):
-            self.stored += requests - len(failures)
-            meters.add(Counter.STORED, requests - len(failures), partition=here)
-        for kind, times in collections.Counter(failure.kind for failure in failures).items():
-            meters.add(Counter.FAILED, times, kind=kind)
-        if self._writer.collisions > self._collisions:
-            meters.add(Counter.COLLIDED, self._writer.collisions - self._collisions, partition=here)
-            self._collisions = self._writer.collisions
-
-    def _count_decided(self) -> None:
-        """Adds to the counts of verdicts what was decided since the last time."""
-        decided = self.machine.cases.decided
-        for verdict, times in (decided - self._decided).items():
-            self._around.meters.add(Counter.DECIDED, times, verdict=verdict)
-        self._decided = decided.copy()
 
 
 async def _works(call: Coroutine[Any, Any, Any]) -> bool:

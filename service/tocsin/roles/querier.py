@@ -89,7 +89,7 @@ class Querier:
 
         return app
 
-    def _count(self, status: int) -> None:
+    def _count(self, status: int, _took_s: float) -> None:
         self._parts.meters.add(Counter.READ, status=str(status))
 
     async def unready(self) -> list[str]:

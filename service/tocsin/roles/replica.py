@@ -27,7 +27,7 @@ from tocsin.engines.errors import EngineError
 from tocsin.engines.store import Document, Store
 from tocsin.roles.clock import now
 from tocsin.roles.owner import Owner
-from tocsin.telemetry import Bound, Reading, bound
+from tocsin.telemetry import Bound, Gauge, Reading, bound
 
 PACE_S: Final = 0.5
 PROBE_S_MAX: Final = 2.0
@@ -78,6 +78,18 @@ class ReplicaCare:
         """What gauges show of the replica."""
         yield from bound(Bound.BUDGET, len(self.budget.counted), self._limits.budget_services)
         yield from bound(Bound.SERVICES_SEEN, len(self._seen), SEEN_MAX)
+        yield Reading(Gauge.BUDGET_SPENT, 1 if self.budget.spent else 0, {})
+        told = self._told
+        serves = not (told.halted or told.ill or told.draining)
+        states = {"serving": serves, "halted": told.halted, "ill": told.ill, "draining": told.draining}
+        for state, holds in states.items():
+            yield Reading(Gauge.REGION_STATE, 1 if holds else 0, {"state": state})
+        heard_s: dict[str, float] = {}
+        for owner in self._owners.values():
+            for peer, at_s in owner.measured.heard_s.items():
+                heard_s[peer] = max(at_s, heard_s.get(peer, at_s))
+        for peer, at_s in heard_s.items():
+            yield Reading(Gauge.PEER_SILENCE_S, now().mono_s - at_s, {"peer": peer})
 
     def greet(self, owner: Owner) -> None:
         """Tells a new owner how things are."""
@@ -106,13 +118,15 @@ class ReplicaCare:
 
     async def _probe_now(self) -> bool:
         """A probe can wait long behind the writes of a store that works hard: what it acknowledges is an answer too."""
-        before = {number: owner.stored for number, owner in self._owners.items()}
+        before = {number: owner.measured.stored for number, owner in self._owners.items()}
         try:
             async with asyncio.timeout(PROBE_S_MAX):
                 await self._store.ping()
             answers = True
         except (EngineError, TimeoutError):
-            answers = any(owner.stored > before.get(n, owner.stored) for n, owner in self._owners.items())
+            answers = any(
+                owner.measured.stored > before.get(n, owner.measured.stored) for n, owner in self._owners.items()
+            )
         if answers != self.answers:
             self.answers = answers
             action = "store_answers" if answers else "store_silent"
@@ -205,10 +219,10 @@ class ReplicaCare:
     async def put_status(self, owner: Owner) -> None:
         """Writes down how a partition number is; raises `EngineError`."""
         try:
-            await owner.measure()
+            await owner.look()
         except EngineError as error:  # the lag stays what it was; that the log is away is said where it is read
             _log.warning("lag not measured: %s", error, extra={"action": "care_failed"})
-        machine, kept = owner.machine, owner.kept()
+        machine, kept = owner.machine, owner.measured.kept()
         machine.sources.settle()
         at = now()
         status = PartitionStatus(
@@ -219,8 +233,8 @@ class ReplicaCare:
             halted=tuple(machine.halted),
             ill=machine.known.is_ill(at),
             store_answers=machine.known.answers,
-            lag_records=sum(lag.records for lag in owner.lags.values()),
-            lag_s=round(owner.lag_s, 3),
+            lag_records=sum(lag.records for lag in owner.measured.lags.values()),
+            lag_s=round(owner.measured.lag_s, 3),
             held=kept[Stage.HELD],
             set_aside=kept[Stage.ASIDE],
             quarantined=kept[Stage.QUARANTINED],

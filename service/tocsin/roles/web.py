@@ -6,6 +6,7 @@ Roles build their apps from arguments and never listen by themselves: `process` 
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ READ_S_MAX: Final = 10.0
 _AUTHORIZATION: Final = re.compile(r'(?:Token\s+(?:token=)?"?([^\s"]+)"?|Bearer\s+(\S+))\s*\Z', re.IGNORECASE)
 ErrorBody = Callable[[int, str], Any]
 """The body of an answer that no handler gave: from its status and a sentence."""
+Answered = Callable[[int, float], None]
 _log = logging.getLogger(__name__)
 
 
@@ -76,13 +78,13 @@ class PlainRoute(APIRoute):
 def make_app(
     title: str,
     error_body: ErrorBody,
-    answered: Callable[[int], None] = lambda _status: None,
+    answered: Answered = lambda _status, _took_s: None,
     dependencies: Sequence[Depends] = (),
 ) -> FastAPI:
     """An app without routes: never redirects, and answers in JSON whatever goes wrong.
 
-    Each answer has an `X-Request-Id`, and so has each log record of a failure. `answered` is told each status; each
-    route has the `dependencies`.
+    Each answer has an `X-Request-Id`, and so has each log record of a failure. `answered` is told the status of each
+    and after how many seconds it began; each route has the `dependencies`.
     """
     app = FastAPI(
         title=title,
@@ -108,7 +110,7 @@ def make_app(
 class _Outermost:
     """Gives each request an id, and answers 500 in JSON for what no handler foresaw; the traceback goes to the log."""
 
-    def __init__(self, app: ASGIApp, error_body: ErrorBody, answered: Callable[[int], None]) -> None:
+    def __init__(self, app: ASGIApp, error_body: ErrorBody, answered: Answered) -> None:
         self._app = app
         self._error_body = error_body
         self._answered = answered
@@ -119,13 +121,13 @@ class _Outermost:
             await self._app(scope, receive, send)
             return
         request_id = self._random_bytes(8).hex()
-        has_begun = False
+        has_begun, began_s = False, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                self._answered(message["status"])
+                self._answered(message["status"], time.perf_counter() - began_s)
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 

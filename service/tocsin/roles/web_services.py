@@ -5,7 +5,7 @@ Apart from those because the web framework takes longer to load than all else th
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from tocsin.core.directory import Kind
@@ -22,6 +22,7 @@ from tocsin.roles.querier import Querier, QuerierParts
 from tocsin.roles.randomness import RandomBytes
 from tocsin.roles.region_words import RegionWords
 from tocsin.roles.services import log_unready, run_until, topics_made, usable
+from tocsin.telemetry import Gauge, Reading
 from tocsin.topology import is_loopback
 
 
@@ -35,6 +36,7 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
         await usable(make_topics(log, region))
         words = RegionWords(log, region, frame.topology)
         clocks = PeerClocks(log, {peer.name: peer.requests for peer in region.peers}, _now_us)
+        frame.meters.watch(clocks.readings)
 
         def readiness() -> list[str]:
             drained = [f"region {region.name} is drained"] if region.name in words.drained else []
@@ -88,12 +90,18 @@ async def querier(frame: Frame) -> AsyncIterator[Service]:
             clock_us=_now_us,
         )
         reader = Querier(parts)
+        frame.meters.watch(lambda: _unreachable(directory))
 
         async def run(stopping: asyncio.Event) -> None:
             if await topics_made(log, region, stopping):
                 await run_until(stopping, directory.run())
 
         yield Service(run, reader.unready, reader.app())
+
+
+def _unreachable(directory: LogDirectory) -> Iterator[Reading]:
+    if directory.unreachable is not None:
+        yield Reading(Gauge.UNREACHABLE, directory.unreachable, {})
 
 
 def _peer_logs(frame: Frame) -> dict[str, Log]:

@@ -66,9 +66,13 @@ class Gauge(Enum):
     MIRROR_LAG = Instrument("tocsin.mirror.lag", "{record}", "A peer's records not copied yet, by topic and partition")
     USED = Instrument("tocsin.bound.used", "{item}", "How much of a bound is used, by bound")
     MAX = Instrument("tocsin.bound.max", "{item}", "How much of it there is; at that, work waits or is turned away")
-    ARRIVAL_RATE = Instrument("tocsin.creator.arrival_rate", "{request}/s", "Records that the logs take, by partition")
+    ARRIVAL_RATE = Instrument(
+        "tocsin.creator.arrival_rate",
+        "{record}/s",
+        "Records that come, ticks and peers' copies too, by partition",
+    )
     CAPACITY = Instrument(
-        "tocsin.creator.capacity", "{request}/s", "What is stored when there is enough to do, by partition"
+        "tocsin.creator.capacity", "{record}/s", "Records done when there is enough to do, by partition"
     )
     RECOVER_S = Instrument(
         "tocsin.creator.recover_time",
@@ -79,11 +83,11 @@ class Gauge(Enum):
         "tocsin.creator.headroom_time", "s", "Till retention takes the oldest record held or unread, by partition"
     )
     LOST = Instrument("tocsin.creator.lost", "{record}", "Records that retention took unread, by partition and source")
-    HALTED = Instrument("tocsin.creator.halted", "{partition}", "1 while a partition halts or its budget is spent")
+    HALTED = Instrument("tocsin.creator.halted", "{partition}", "1 while a partition halts: it takes no new requests")
     SET_ASIDE_S = Instrument("tocsin.creator.set_aside_age", "s", "Age of the oldest request set aside, by partition")
     REGION_STATE = Instrument("tocsin.region.state", "{region}", "1 for the state that the region is in, else 0")
     PEER_SILENCE_S = Instrument("tocsin.region.peer_silence", "s", "Since a peer was last heard of, by peer")
-    CLOCK_OFFSET_S = Instrument("tocsin.region.clock_offset", "s", "By how much the clock is off at least, by peer")
+    CLOCK_OFFSET_S = Instrument("tocsin.region.clock_offset", "s", "How far this clock is behind a peer's, at least")
     BUDGET_SPENT = Instrument("tocsin.budget.spent", "{budget}", "1 once the budget has stopped the skipping")
     UNREACHABLE = Instrument("tocsin.directory.unreachable", "{user}", "Responders without a rule or a verified method")
     SYNTHETIC_AGE_S = Instrument(
@@ -99,7 +103,7 @@ class Histogram(Enum):
     STORED_S = Timing(
         "tocsin.creator.stored_time", "s", "From received-at to stored and acknowledged, by origin (own, peer)", SLOW_S
     )
-    LATE_S = Timing("tocsin.notifier.late_time", "s", "From the moment of a page to its hand-over", SLOW_S)
+    LATE_S = Timing("tocsin.notifier.late_time", "s", "From the moment of a page until a provider took it", SLOW_S)
 
 
 class Bound(StrEnum):
@@ -141,7 +145,7 @@ class Bound(StrEnum):
     """Connections of clients."""
 
 
-_SUFFIXES: Final = {"s": "_seconds", "{request}/s": "_per_second"}
+_SUFFIXES: Final = {"s": "_seconds", "{record}/s": "_per_second"}
 
 
 def prometheus_name(metric: Counter | Gauge | Histogram) -> str:

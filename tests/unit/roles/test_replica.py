@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -74,7 +75,7 @@ async def test_a_probe_under_way_does_not_answer_who_asks_after_it_began(care: R
 
 async def test_what_a_store_acknowledges_while_it_is_probed_is_an_answer_too(store: AilingStore) -> None:
     class Working:
-        stored = 7
+        measured = SimpleNamespace(stored=7)
 
         def tell(self, event: Input) -> None:
             told.append(event)
@@ -85,7 +86,7 @@ async def test_what_a_store_acknowledges_while_it_is_probed_is_an_answer_too(sto
     store.away = True
     probe = asyncio.create_task(care.probe())
     await asyncio.sleep(0.01)
-    owner.stored += 1
+    owner.measured.stored += 1
 
     assert await probe
     assert not await care.probe()

@@ -16,7 +16,7 @@ from tocsin.roles.delivery.carrier import Carrier, Terms
 from tocsin.roles.delivery.message import Message
 from tocsin.roles.delivery.page import Page
 from tocsin.roles.delivery.provider import Provider
-from tocsin.telemetry import Bound, Counter, Gauge, Meters, Reading, bound
+from tocsin.telemetry import Bound, Counter, Gauge, Histogram, Meters, Reading, bound
 
 TOLD_EVERY_S: Final = 1.0
 """That pages are refused is said once in this time, not of each."""
@@ -76,6 +76,9 @@ class Deliveries:
         def end(how: Ended) -> None:
             self._pages -= 1
             timer.cancel()
+            if how.outcome is Outcome.DELIVERED:
+                late_s = time.time() - bundle.intent.due_us / 1e6
+                self._meters.observe(Histogram.LATE_S, (late_s,))
             ended(how)
 
         page = Page(bundle, self._end_s_max, wanted, end)
