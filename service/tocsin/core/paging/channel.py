@@ -23,7 +23,7 @@ import msgspec
 from tocsin.core.paging.concern import Concern
 from tocsin.core.paging.covers import Covers, again_us
 from tocsin.core.paging.feedback import COVERS_MAX
-from tocsin.core.paging.limits import PagingLimits
+from tocsin.core.paging.limits import PagingLimits, us
 from tocsin.core.paging.wheel import NOWHERE
 
 Ways = tuple[tuple[str, int], ...]
@@ -126,7 +126,7 @@ def bundle(
     channel: Channel, concerns: Iterable[Concern], ways: Ways, limits: PagingLimits, now_us: int
 ) -> list[Pending]:
     """What a page sent now is about: due, or due within the look-ahead; the most urgent first, within the limit."""
-    horizon_us = now_us + round(limits.look_ahead_s * 1e6)
+    horizon_us = now_us + us(limits.look_ahead_s)
     found = [one for one in pending(channel, concerns, ways, limits) if one.due_us <= horizon_us]
     found.sort(key=lambda one: (one.due_us, one.pair))
     return found[:COVERS_MAX]

@@ -16,7 +16,7 @@ due again: the first time from the moment of the lapse, later ones a pace after 
 from collections.abc import Container, Iterator
 
 from tocsin.core.paging.feedback import End, Intent, IntentId, Outcome
-from tocsin.core.paging.limits import PagingLimits
+from tocsin.core.paging.limits import PagingLimits, us
 
 _RANK = {Outcome.UNKNOWN: 1, Outcome.FAILED: 2, Outcome.DELIVERED: 3}
 
@@ -128,7 +128,7 @@ class Covers:
             if flight.in_progress:
                 until_us = max(until_us, flight.deadline_us)
             elif flight.is_delivered:
-                until_us = max(until_us, flight.intent.at_us + round(limits.pace_s * 1e6))
+                until_us = max(until_us, flight.intent.at_us + us(limits.pace_s))
         return until_us
 
 
@@ -141,4 +141,4 @@ def again_us(flights: tuple[Flight, ...], limits: PagingLimits) -> int | None:
         if flight.in_progress or flight.is_delivered:
             return None
         latest_us = max(latest_us, flight.lapsed_us)
-    return latest_us + round((len(flights) - 1) * limits.pace_s * 1e6)
+    return latest_us + us((len(flights) - 1) * limits.pace_s)
