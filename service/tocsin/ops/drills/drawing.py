@@ -23,7 +23,8 @@ MARK_W: Final = 22.0
 PAGES_Y: Final = 140.0
 PAGES_H: Final = 150.0
 HEIGHT: Final = 330.0
-TICKS_MAX: Final = 12
+X_TICKS_MAX: Final = 12
+Y_TICKS_MAX: Final = 5
 STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 SHOWN: Final = frozenset({Kind.INJECT, Kind.EVIDENCE, Kind.PROBE, Kind.ABORT, Kind.HEAL, Kind.AGREED, Kind.TROUBLE})
 ROUNDS: Final = frozenset({Kind.BASELINE, Kind.STEADY})
@@ -117,8 +118,8 @@ def draw(run: Run) -> Drawing:
         bands=list(_bands(run, scale, ended_s)),
         marks=_marks(run, scale),
         dots=dots,
-        x_ticks=[Tick(scale.x(times.began_s + at_s), f"{at_s:g} s") for at_s in _ticks(scale.seconds)],
-        y_ticks=[Tick(_page_y(at_s, top_s), f"{at_s:g} s") for at_s in _ticks(top_s)],
+        x_ticks=[Tick(scale.x(times.began_s + at_s), f"{at_s:g} s") for at_s in _ticks(scale.seconds, X_TICKS_MAX)],
+        y_ticks=[Tick(_page_y(at_s, top_s), f"{at_s:g} s") for at_s in _ticks(top_s, Y_TICKS_MAX)],
         limit_y=_page_y(limit_s, top_s) if limit_s <= top_s else None,
     )
 
@@ -157,6 +158,6 @@ def _page_y(wait_s: float, top_s: float) -> float:
     return round(PAGES_Y + PAGES_H * (1 - min(1.0, wait_s / top_s)), 1)
 
 
-def _ticks(seconds: float) -> Iterator[float]:
-    step = next((step for step in STEPS if seconds / step <= TICKS_MAX), STEPS[-1])
+def _ticks(seconds: float, ticks_max: int) -> Iterator[float]:
+    step = next((step for step in STEPS if seconds / step <= ticks_max), STEPS[-1])
     return (number * step for number in range(int(seconds // step) + 1))

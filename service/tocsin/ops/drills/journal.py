@@ -68,7 +68,15 @@ class Journal:
                 raise Owned(
                     f"another drill is running ({folder / FILE} is held): wait for its end, or end it"
                 ) from None
-            yield cls(file, read(folder))
+            journal = cls(file, read(folder))
+            journal.end_line()
+            yield journal
+
+    def end_line(self) -> None:
+        """Ends a line that was cut off in writing, so that the next one stands by itself."""
+        self._file.seek(0)
+        if not self._file.read().endswith(b"\n"):
+            self._file.write(b"\n")
 
     def refuse_if_left(self) -> None:
         """Raises `Misconfigured` when a drill was killed and its faults may still be there."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from tocsin.ops.drills.model import Activity, Drill
 from tocsin.ops.drills.target import Account
-from tocsin.ops.drills.tolerance import describe
+from tocsin.ops.drills.tolerance import describe, told
 from tocsin.ops.drills.verdict import Facts, Row, judge
 
 
@@ -30,7 +30,7 @@ class Reading:
         return cls(probe.name, probe.func, probe.arguments, describe(probe.tolerance), at_s, value, held, error)
 
     def __str__(self) -> str:
-        found = self.error or f"is {'nothing' if self.value is None else self.value}"
+        found = self.error or f"is {told(self.value)}"
         return f"{self.name}: {found}, expected {self.tolerance}"
 
 

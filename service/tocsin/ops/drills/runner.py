@@ -11,8 +11,8 @@ What ends a drill early ends in `heal` too: an abort, an exception, and the canc
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Final
 
 import httpx2
 
@@ -110,8 +110,22 @@ class Runner:
         if undoing is not None:
             self._journal.inject(activity.func, Undoing(*undoing))
         self._note(Kind.INJECT, activity.name, activity.func)
-        await ACTIONS.call(activity.func, self._target, activity.arguments)
+        await self._watched(ACTIONS.call(activity.func, self._target, activity.arguments))
         times.acted_s = self._clock.now_s()
+
+    async def _watched(self, deed: Coroutine[Any, Any, None]) -> None:
+        """Does it, with an eye on aborts and evidence for as long as it takes."""
+        doing = asyncio.create_task(deed)
+        try:
+            while not doing.done():
+                pause = asyncio.create_task(self._clock.sleep(LOOK_EVERY_S))
+                await asyncio.wait({doing, pause}, return_when=asyncio.FIRST_COMPLETED)
+                pause.cancel()
+                await self._watch()
+            await doing
+        finally:
+            doing.cancel()
+            await asyncio.gather(doing, return_exceptions=True)
 
     async def _look(self, probe: Activity) -> None:
         (reading,) = await self._read([probe])

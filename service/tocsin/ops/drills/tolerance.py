@@ -45,12 +45,24 @@ def describe(tolerance: Any) -> str:
     """A tolerance as people read it."""
     match tolerance:
         case {"type": "range", "range": [low, high]}:
-            return f"{low:g} to {high:g}"
+            return f"{told(low)} to {told(high)}"
         case {"type": "regex", "pattern": pattern}:
             return f"like {pattern}"
         case list():
-            return " or ".join(map(_told, tolerance))
-    return _told(tolerance)
+            return " or ".join(map(told, tolerance))
+    return told(tolerance)
+
+
+def told(value: Any) -> str:
+    """A probe's value as people read it."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return f"{value:,}"
+    return str(value)
 
 
 def _fault_of_form(form: Mapping[str, Any]) -> str:
@@ -73,7 +85,3 @@ def _is_number(value: Any) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     return bool(one == other) and isinstance(one, bool) is isinstance(other, bool)
-
-
-def _told(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -29,7 +29,7 @@ from tocsin.ops.history import Querier, get
 from tocsin.ops.progress import look_at
 from tocsin.ops.regions import Reached
 from tocsin.ops.supervisor import ROLES, LocalSet
-from tocsin.ops.verify import verify
+from tocsin.ops.verify import Report, verify
 from tocsin.settings import Settings
 
 POLL_S: Final = 0.1
@@ -135,12 +135,16 @@ class LocalTarget:
         missing = self.scene.pages.missing()
         if missing:
             return f"{len(missing)} pages have not come, the first to {missing[0].user} of {missing[0].incident}"
-        return ""
+        report = await self._compared()  # what the regions write of themselves is on its way for a while yet
+        return f"{report.differing} rows differ, the first: {report.differences[0]}" if report.differing else ""
+
+    async def _compared(self) -> Report:
+        return await verify(self._stores, partitions=self._topology.regions[0].partitions, everything=True)
 
     async def account(self, *, page_s: float) -> Account:
         """As `Target` says."""
         partitions = self._topology.regions[0].partitions
-        report = await verify(self._stores, partitions=partitions, everything=True)
+        report = await self._compared()
         feedback = await read_feedback(self._logs, self._topology.regions)
         return await self.scene.account(self._stores, partitions, feedback, report.differing, page_s)
 
