@@ -53,7 +53,6 @@ class Places:
         self._mono_s: float | None = None
         self._fit = True
         self._steps_in_s = 0.0
-        self.order: tuple[str, ...] = ()
         self._sort()
 
     def start(self) -> None:

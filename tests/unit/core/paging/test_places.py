@@ -42,7 +42,7 @@ def test_a_region_that_is_not_heard_is_left_out_until_it_is() -> None:
 def test_a_repeated_pulse_keeps_no_dead_region_alive() -> None:
     known = places()
     for at_s in range(3, 9):
-        known.hear(Pulse("a", 1, 1, 0, fit=True))
+        known.hear(Pulse("a", 1, 2, 0, fit=True))
         known.listen(at_s, fit=True, lag_s=0)
     assert known.silent("a")
 
@@ -102,3 +102,65 @@ def test_a_region_that_is_none_of_ours_is_silent_and_oneself_never() -> None:
     known = places()
     known.hear(Pulse("x", 1, 1, 0, fit=True))
     assert (known.silent("x"), known.silent("b")) == (True, False)
+
+
+def heard_nothing() -> Places:
+    """A region that has just begun to read, and listens for so many seconds as `listen` tells it."""
+    return Places("b", 0, ("a", "b"), LIMITS)
+
+
+def test_who_has_only_begun_to_read_holds_all_for_fit_and_none_for_silent() -> None:
+    known = heard_nothing()
+    assert (known.order, known.place(), known.is_fit, known.silent("a")) == (("a", "b"), 1, True, False)
+    assert known.listen(0, fit=True, lag_s=0) is False
+    assert known.order == ("a", "b")
+
+
+def test_silence_is_longer_than_its_limit_and_counts_from_the_first_time_we_listened() -> None:
+    known = heard_nothing()
+    changed = [known.listen(100 + at_s, fit=True, lag_s=0) for at_s in range(7)]
+    assert changed == [False] * 6 + [True]
+    known = heard_nothing()
+    known.hear(Pulse("a", 0, 0, 0, fit=True))
+    listen(known, 0, 6)
+    assert not known.silent("a")
+
+
+def test_the_listening_clock_goes_as_time_does_and_never_faster_or_back() -> None:
+    known = heard_nothing()
+    for half in range(11):
+        known.listen(half / 2, fit=True, lag_s=0)
+    assert not known.silent("a")
+    for at_s in (5, 4, 3):
+        known.listen(at_s, fit=True, lag_s=0)
+    assert not known.silent("a")
+    known.listen(3.25, fit=True, lag_s=0)
+    assert known.silent("a")
+
+
+def test_a_pulse_counts_from_when_it_is_read() -> None:
+    known = heard_nothing()
+    listen(known, 0, 3)
+    known.hear(Pulse("a", 0, 0, 0, fit=True))
+    listen(known, 3, 8)
+    assert not known.silent("a")
+    listen(known, 8, 9)
+    assert known.silent("a")
+
+
+def test_a_later_owner_s_pulses_count_and_an_earlier_one_s_no_more() -> None:
+    known = heard_nothing()
+    known.hear(Pulse("a", 2, 0, 0, fit=False))
+    known.hear(Pulse("a", 1, 99, 0, fit=True))
+    known.listen(0, fit=True, lag_s=0)
+    assert known.order == ("b", "a")
+
+
+def test_who_was_refused_stands_behind_the_fit_until_it_has_listened_for_a_while() -> None:
+    known = places("a")
+    known.step_back()
+    assert known.place() == 2
+    listen(known, 3, 5, heard="bc")
+    assert known.place() == 2
+    known.listen(4.5, fit=True, lag_s=0)
+    assert known.place() == 0
