@@ -60,6 +60,8 @@ async def run_drills(drills: Sequence[Drill], name: Name, out: Path, audience: A
 
 
 async def _run(drill: Drill, target: LocalTarget, journal: Journal, out: Path, audience: Audience, made_of: str) -> Run:
+    audience.say("waiting until both regions are calm")
+    await target.calm()
     audience.begins(drill)
     place = {"faults_file": str((out / WORK / "data" / FAULTS).resolve())}
     journal.begin(drill.name, target.name, place, datetime.now(UTC).isoformat())

@@ -140,14 +140,11 @@ class Runner:
             await self._pass(LOOK_EVERY_S)
 
     async def _pass(self, seconds: float) -> None:
-        """Lets time pass, with an eye on aborts and evidence; at least one look."""
+        """Lets time pass, with an eye on aborts and evidence."""
         end_s = self._clock.now_s() + seconds
-        while True:
-            await self._watch()
-            left_s = end_s - self._clock.now_s()
-            if left_s <= 0:
-                return
+        while (left_s := end_s - self._clock.now_s()) > 0:
             await self._clock.sleep(min(LOOK_EVERY_S, left_s))
+            await self._watch()
 
     async def _watch(self) -> None:
         if self._run.times.injected_s is None:

@@ -35,7 +35,8 @@ from tocsin.settings import Settings
 POLL_S: Final = 0.1
 NOTICE_S: Final = 4 * CHECK_EVERY_S
 CALM_S_MAX: Final = 60.0
-"""Regions that have just started page people within this, or something is wrong with them."""
+"""Regions are calm within this, or something is wrong with them."""
+CALM_PAGE_S: Final = 5.0
 OPEN: Final = (Stage.HELD, Stage.ASIDE)
 SETTLED: Final = (Stage.QUARANTINED, Stage.DROPPED)
 SPOILING: Final = {"refuse": Fault.REFUSE, "crash": Fault.CRASH, "full": Fault.UNAVAILABLE}
@@ -103,11 +104,13 @@ class LocalTarget:
 
     async def begin(self, drill: str, events_per_s: float) -> None:
         """As `Target` says."""
+        await self._begin(drill, self._out / drill / "history.jsonl", events_per_s)
+
+    async def _begin(self, name: str, history: Path, events_per_s: float) -> None:
         hired = self._hired
         pages = Pages(hired.receiver, hired.routing_key, hired.people, hired.regions, hired.limits)
         unknown = in_flight(await read_feedback(self._logs, self._topology.regions))
-        history = self._out / drill / "history.jsonl"
-        self._scene = Scene(drill, history, self._local, self._client, pages, unknown)
+        self._scene = Scene(name, history, self._local, self._client, pages, unknown)
         self._starts = {key: child.starts for key, child in self._local.processes.items()}
         self._refused = dict(hired.receiver.refused)
         self._sent = {region: self._pages_of(region) for region in self.regions}
@@ -359,15 +362,18 @@ class LocalTarget:
         return self.scene.overdue(after_s)
 
     async def calm(self) -> None:
-        """Returns once every region knows its people and pages them: after a start they stand back for a while."""
-        await self.begin("start", 1.0)
+        """Returns once an alert at each region pages everybody quickly: after a start a region stands back for a while,
+        and after an outage of a provider its breaker probes for a while. Raises `Unavailable` when it stays otherwise.
+        """
+        await self._begin("calm", self._settings.path(Path("calm.jsonl")), 1.0)
         try:
             for region in self.regions:
                 deadline_s = time.monotonic() + CALM_S_MAX
-                while await self.paged_after_s(region, CALM_S_MAX) is None:
+                while (waited_s := await self.paged_after_s(region, CALM_S_MAX)) is None or waited_s > CALM_PAGE_S:
                     if time.monotonic() > deadline_s:
                         raise Unavailable(
-                            f"nobody is paged for an alert at region {region} {CALM_S_MAX:.0f} s after the start"
+                            f"an alert at region {region} does not page everybody within {CALM_PAGE_S:.0f} s, "
+                            f"{CALM_S_MAX:.0f} s after it was to be calm"
                         )
                     await asyncio.sleep(POLL_S)
         finally:

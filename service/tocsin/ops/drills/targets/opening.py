@@ -41,7 +41,7 @@ def settings_for(out: Path) -> Settings:
 
 @asynccontextmanager
 async def opened(name: Name, out: Path, say: Callable[[str], None]) -> AsyncIterator[LocalTarget]:
-    """A target that is ready and calm; `say` hears what takes time.
+    """A target that is ready; `say` hears what takes time.
 
     Raises ConfigError, `Owned` while another has the place, and `Unavailable` when something does not start.
     """
@@ -73,8 +73,6 @@ async def opened(name: Name, out: Path, say: Callable[[str], None]) -> AsyncIter
         hired = await pages.hire(past_the_switch, topology, receiver)
         parts = Parts(settings, local, servers, switch, client, stores, logs)
         target = LocalTarget(name, parts, hired, out)
-        say("waiting until both regions page")
-        await target.calm()
         stack.push_async_callback(target.end)
         yield target
 
