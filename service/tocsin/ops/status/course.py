@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tocsin.config import ConfigError
 from tocsin.core.acts import act_of
 from tocsin.core.directory import faults
 from tocsin.core.entries import Entry as Row
@@ -77,7 +78,7 @@ async def paging(settings: Settings, topology: Topology, reached: Reached, best:
                 directory = place.directory
                 found.unreachable = faults(directory.services(), directory.user)
                 plans = [await _plan(one, directory, store, region, now_us) for one in shown]
-    except (EngineError, ValueError, TimeoutError) as error:
+    except (EngineError, ConfigError, ValueError, TimeoutError) as error:
         found.away["directory"] = str(error) or f"no answer within {READ_S_MAX:g} s"
         return found
     found.incidents = [
