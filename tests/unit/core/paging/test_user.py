@@ -95,7 +95,7 @@ def test_an_incident_that_is_an_alias_now_ends_and_is_not_opened_by_an_older_wor
     take(user, assigned(5, 0, parent="p"), assigned(6, 0, parent="p", version=2, aliases=(5, 4)))
     take(user, assigned(4, 0, parent="p", version=1))
     assert [found(user, n, "p").is_open for n in (4, 5, 6)] == [False, False, True]
-    assert [found(user, n, "p").version for n in (4, 5)] == [2, 2]
+    assert [(found(user, n, "p").version, found(user, n, "p").at_us) for n in (4, 5)] == [(2, NOW_US), (2, NOW_US)]
 
 
 @pytest.mark.parametrize("count", [1, FEW, FEW + 1, 2 * FEW])
@@ -115,7 +115,7 @@ def test_at_the_bound_ended_incidents_make_room_and_open_ones_do_not(monkeypatch
     user = User("ann")
     take(user, assigned(1, 0), assigned(2, 0), assigned(3, 0, status="resolved"))
     assert [user.has_room(more) for more in (0, 1)] == [True, False]
-    user.forget(0, 0)
+    user.forget(0)
     assert len(user.concerns) == 3  # there is room: what ended lately stays
     user.forget(0, 1)
     assert [one.is_open for one in user.concerns] == [True, True]
@@ -136,6 +136,11 @@ def test_a_channel_is_one_object_for_each_method_and_urgency_up_to_the_bound() -
     assert len(user.channels) == CHANNELS_MAX
     assert channels.count(None) == 5
     assert channel_of(user) is made
+
+
+def test_an_urgency_is_one_string_for_all_and_a_word_of_a_later_version_stays_what_it_is() -> None:
+    assert User.urgency(b"high".decode()) is User.urgency("high")
+    assert (User.urgency("low"), User.urgency("middling")) == ("low", "middling")
 
 
 def test_rules_and_methods_above_the_bounds_are_left_out_and_the_rest_comes_back() -> None:
