@@ -66,6 +66,12 @@ class Settings(BaseSettings):
     """Health and metrics of this process, in place of the region file's admin port of its role."""
     metrics_token: SecretStr | None = None
     """The token by which others than this machine's programs read a process's metrics; left out, nobody else does."""
+    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = None
+    """The base URL of a collector that takes metrics and traces by OTLP over HTTP; left out, nothing is sent."""
+    otlp_headers: SecretStr | None = None
+    """Headers of calls to the collector, as `name=value,name=value`. Never shown."""
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Of the events whose senders do not ask for it so many are followed, where a collector is set."""
     overrides: dict[str, Any] = Field(default_factory=dict)
     """Fields of region files to replace, nested as they are there: from TOCSIN_REGION__* variables."""
 
@@ -140,6 +146,14 @@ class Settings(BaseSettings):
         """
         is_local = "local" in (region.intake.tls, region.querier.tls)
         return (self.path(self.authority_dir) / CA_FILE).resolve() if is_local else None
+
+    def headers_for_collector(self) -> dict[str, str]:
+        """The headers of `otlp_headers` by name; raises ConfigError."""
+        text = self.otlp_headers.get_secret_value() if self.otlp_headers else ""
+        headers = [part.partition("=") for part in text.split(",") if part.strip()]
+        if not all(name.strip() and value.strip() for name, _, value in headers):
+            raise ConfigError([Problem(variable("otlp_headers"), "", "must be name=value, parted by commas")])
+        return {name.strip(): value.strip() for name, _, value in headers}
 
     def path(self, relative: Path) -> Path:
         """A path of a region file, or of these settings, from the data directory; an absolute one stays."""

@@ -8,6 +8,9 @@ headers and the key keep their meaning through all schema versions: a replica th
 knows *which* request it has in hand, and can say so (TOO_NEW). A record whose headers cannot be read is known by the
 digest of its bytes alone, equal in every region, because a mirror keeps key and value.
 
+A request that somebody follows also carries the context of its trace, in the header that W3C names for it. It is no
+part of the request: what is stored does not know of it, and whoever does not trace leaves it unread.
+
 A *tick* is a record without a key that says: whatever this region's intake minted before `tick_us` less the
 mint-to-append limit is above. Ticks travel in `requests` itself, so they are mirrored in order with it.
 """
@@ -28,6 +31,7 @@ SCHEMA_MAX: Final = 2**31 - 1
 TIME_US_MAX: Final = 2**62
 """Times are below this (the year 148,108): what a store keeps as a signed integer, with room for write times above."""
 REGION_LENGTH_MAX: Final = 64
+TRACE_LENGTH_MAX: Final = 128
 
 H_ID: Final = "tocsin-id"
 H_DIGEST: Final = "tocsin-digest"
@@ -35,6 +39,7 @@ H_SCHEMA: Final = "tocsin-schema"
 H_RECEIVED: Final = "tocsin-received-us"
 H_REGION: Final = "tocsin-region"
 H_TICK: Final = "tocsin-tick-us"
+H_TRACE: Final = "traceparent"
 
 
 class Record(NamedTuple):
@@ -106,21 +111,27 @@ _SHOWN_MAX: Final = 80
 Content = Request | Tick | Unreadable
 
 
-def encode_request(request: Request) -> Record:
-    """The record that carries a request."""
+def encode_request(request: Request, trace: str = "") -> Record:
+    """The record that carries a request. `trace`: the context of the trace that follows it, if one does."""
     key = request.key
-    return Record(
-        key.parent.encode(),
-        request.body,
-        (
-            (H_ID, format_id(key.id).encode()),
-            (H_DIGEST, key.digest),
-            (H_SCHEMA, b"%d" % request.schema),
-            (H_RECEIVED, b"%d" % request.received_us),
-            (H_REGION, request.region.encode()),
-        ),
-        request.received_us // 1000,
+    headers: tuple[tuple[str, bytes], ...] = (
+        (H_ID, format_id(key.id).encode()),
+        (H_DIGEST, key.digest),
+        (H_SCHEMA, b"%d" % request.schema),
+        (H_RECEIVED, b"%d" % request.received_us),
+        (H_REGION, request.region.encode()),
     )
+    if trace:
+        headers = (*headers, (H_TRACE, trace.encode()))
+    return Record(key.parent.encode(), request.body, headers, request.received_us // 1000)
+
+
+def trace_of(record: Record) -> str:
+    """The context of the trace that follows what the record carries; empty when none does, or it is no text of ours."""
+    for name, value in reversed(record.headers):
+        if name == H_TRACE:
+            return value.decode() if len(value) <= TRACE_LENGTH_MAX and value.isascii() else ""
+    return ""
 
 
 def encode_tick(tick: Tick) -> Record:

@@ -6,11 +6,13 @@ assignments.py`). A service without responders costs one look into the directory
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from msgspec.structs import replace
+
 from tocsin.core.directory import Service
-from tocsin.core.ids import Parent
+from tocsin.core.ids import Parent, RequestKey
 from tocsin.core.incidents import Incident, Status
 from tocsin.core.paging.assignments import Assignment, encode_assignment, user_partition
 from tocsin.core.requests import Record
@@ -58,9 +60,14 @@ NOBODY: Final[Assigner] = _Nobody()
 class DirectoryAssigner:
     """Assigns each incident to the responders of its service, as the directory has them now."""
 
-    def __init__(self, log: Log, region: Region, directory: Directory) -> None:
-        """`directory` has been read to its end: what it does not know would be told nobody."""
+    def __init__(
+        self, log: Log, region: Region, directory: Directory, trace: Callable[[RequestKey], str] = lambda _key: ""
+    ) -> None:
+        """`directory` has been read to its end: what it does not know would be told nobody. `trace`: the context of
+        the trace that follows a request, if one does.
+        """
         self._log = log
+        self._trace = trace
         self._region = region
         self._directory = directory
         self._ever: OrderedDict[str, dict[str, None]] = OrderedDict()
@@ -73,6 +80,8 @@ class DirectoryAssigner:
             service = self._directory.service(parent.service)
             former = self._former(parent.service, service.responders if service else ())
             for assignment in assignments(service or Service(parent.service, ""), one, former):
+                if trace := self._trace(assignment.incident):
+                    assignment = replace(assignment, trace=trace)  # noqa: PLW2901 - the same one
                 number = user_partition(assignment.user, self._region.partitions)
                 records[number].append(Record(*encode_assignment(assignment)))
                 concerned[number].add(parent)

@@ -14,17 +14,18 @@ from tocsin.engines.store import Store
 from tocsin.engines.topics import make_topics
 from tocsin.roles.assigner import NOBODY, Assigner
 from tocsin.roles.claiming import Claiming, Work
+from tocsin.roles.followed import Followed
 from tocsin.roles.owner import Owner, Surroundings
 from tocsin.roles.replica import ReplicaCare
 from tocsin.roles.trial import Trials
-from tocsin.telemetry import Bound, Meters, Reading, bound
+from tocsin.telemetry import NOTHING_FOLLOWED, Bound, Meters, Reading, bound
 from tocsin.topology import Region, Topology
 
 
 class Creator:
     """One creator process of one replica."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         log: Log,
         store: Store,
@@ -35,6 +36,7 @@ class Creator:
         *,
         partitions: Sequence[int] | None = None,
         assigner: Assigner = NOBODY,
+        followed: Followed | None = None,
     ) -> None:
         """`partitions`: own exactly these, or fail; None: whatever is free, now and later."""
         self._log = log
@@ -53,6 +55,7 @@ class Creator:
             trials=trials,
             meters=meters,
             assigner=assigner,
+            followed=followed or Followed(NOTHING_FOLLOWED),
             store_answers=self._care.probe,
             count=self._care.count,
         )

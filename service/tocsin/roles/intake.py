@@ -39,7 +39,8 @@ from tocsin.roles.minting import Accepted, Mint, NotTaken
 from tocsin.roles.openapi import PATH, describe
 from tocsin.roles.ticks import Ticker
 from tocsin.roles.web import READ_S_MAX, BodyTooLarge, BodyTooSlow, PlainRoute, answer, credential, make_app, read_body
-from tocsin.telemetry import Bound, Counter, Histogram, Meters, bound
+from tocsin.telemetry import NOTHING_FOLLOWED, Bound, Counter, Histogram, Meters, Traces, bound
+from tocsin.telemetry.traces import TRACEPARENT, traceparent
 
 ABOUT: Final = """\
 Where Tocsin takes events. They are authenticated by the routing key in them. 202, or 200, means that this region's log
@@ -77,6 +78,7 @@ class IntakeParts:
     """Cryptographic randomness."""
     audit: AuditTrail
     peers: Mapping[str, Log] = field(default_factory=dict)
+    traces: Traces = NOTHING_FOLLOWED
     readiness: Callable[[], list[str]] = list
     """What else keeps this intake from being ready: a drained region, a clock that is off. It takes events all the
     same.
@@ -151,10 +153,16 @@ class Intake:
 
     def _handler(self, door: Door) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
+            with self._parts.traces.at_door(f"POST {door.name}", request.headers.get(TRACEPARENT, "")) as span:
+                response = await answered(request, traceparent(span))
+                span.set_attribute("http.response.status_code", response.status_code)
+            return response
+
+        async def answered(request: Request, trace: str) -> Response:
             try:
                 body = await read_body(request, bytes_max=door.body_bytes_max, read_s_max=self._limits.read_s_max)
                 event = door.parse(body, request.path_params.get(ROUTING_KEY, ""))
-                return door.success(await self.take(event, self._given_id(request)))
+                return door.success(await self.take(event, self._given_id(request), trace))
             except BodyTooLarge as error:
                 return door.unread(str(error))
             except BodyTooSlow as error:
@@ -180,15 +188,16 @@ class Intake:
             retention_s=self._parts.retention_s,
         )
 
-    async def take(self, event: dict[str, Any], given_id: int | None = None) -> Accepted:
-        """Makes a valid event a request and appends it. `given_id` is the client's own.
+    async def take(self, event: dict[str, Any], given_id: int | None = None, trace: str = "") -> Accepted:
+        """Makes a valid event a request and appends it. `given_id` is the client's own, `trace` the context of the
+        trace that follows it.
 
         Raises `InvalidEvent`, `TooLarge`, `NoSuchService`, `TooMany`, `NotTaken`.
         """
         service = self._service_of(event)
         with self._place(service):
             self._hold_to_rate(service)
-            return await self._mint.record(service, event, given_id)
+            return await self._mint.record(service, event, given_id, trace)
 
     # What a service may take of this process ---------------------------------------------------------------------
 

@@ -74,8 +74,11 @@ class Mint:
     monotonic: Callable[[], float] = time.monotonic
     _minter: Minter = field(default_factory=Minter)
 
-    async def record(self, service: Service, event: dict[str, Any], given_id: int | None = None) -> Accepted:
-        """Makes a valid event of a service a request and appends it. `given_id` is the client's own.
+    async def record(
+        self, service: Service, event: dict[str, Any], given_id: int | None = None, trace: str = ""
+    ) -> Accepted:
+        """Makes a valid event of a service a request and appends it. `given_id` is the client's own, `trace` the
+        context of the trace that follows it.
 
         Raises `InvalidEvent`, `TooLarge`, `NotTaken`.
         """
@@ -87,7 +90,7 @@ class Mint:
         key = RequestKey(parent, temporal_id, client_digest(parent, body))
         # The lowest schema version that has the action, so that an older region reads as much as it can.
         request = Request(key, received_us, self.region, ACTIONS[event["event_action"]].schema, body)
-        ack = await self._append(requests.encode_request(request), service, parent)
+        ack = await self._append(requests.encode_request(request, trace), service, parent)
         if self.monotonic() - minted_at > MINT_TO_APPEND_S:
             reason = f"the log acknowledged it later than {MINT_TO_APPEND_S:g} s after it was received"
             raise NotTaken(reason, may_be_recorded=True)

@@ -38,7 +38,7 @@ from tocsin.core.effects import (
     Write,
     Wrote,
 )
-from tocsin.core.failures import Kind
+from tocsin.core.failures import Failure, Kind
 from tocsin.core.ids import Parent
 from tocsin.core.knowledge import Place
 from tocsin.core.partition import Partition, Phase
@@ -52,6 +52,7 @@ from tocsin.engines.store import Lost, Store
 from tocsin.roles.assigner import Assigner
 from tocsin.roles.claiming import ClaimLost
 from tocsin.roles.clock import now
+from tocsin.roles.followed import Followed
 from tocsin.roles.known_log import (
     FETCH_BYTES_MAX,
     check_epoch,
@@ -64,6 +65,7 @@ from tocsin.roles.scribe import Scribe
 from tocsin.roles.trial import Trials
 from tocsin.roles.writer import FOLDINGS_MAX, Writer
 from tocsin.telemetry import Bound, Meters, Reading, bound
+from tocsin.telemetry.traces import failed
 from tocsin.topology import Region
 
 FETCH_WAIT_S: Final = 1.0
@@ -88,6 +90,7 @@ class Surroundings:
     trials: Trials
     meters: Meters
     assigner: Assigner
+    followed: Followed
     store_answers: Callable[[], Coroutine[Any, Any, bool]]
     """Probes the store now."""
     count: Callable[[str], None]
@@ -242,19 +245,27 @@ class Owner:
         task.add_done_callback(self._tasks.discard)
 
     async def _write(self, effect: Write) -> None:
-        if effect.alone:
-            failures = await self._around.trials.write(effect.requests)
-            tried = [index for index in range(len(effect.requests)) if index not in failures]
-            for place, failure in (await self._writer.write([effect.requests[index] for index in tried])).items():
-                failures[tried[place]] = failure
-        else:
-            failures = await self._writer.write(effect.requests)
-        self.measured.written(effect.requests, failures, self._writer.collisions, now().unix_us)
-        nothing = len(failures) == len(effect.requests) and all(
+        followed, requests = self._around.followed, effect.requests
+        with followed.begin(requests) as span:
+            failures = await self._write_all(effect)
+            if failures and span.is_recording():
+                failed(span, f"{len(failures)} of {len(requests)} failed")
+            followed.stored([one for index, one in enumerate(requests) if index not in failures])
+        self.measured.written(requests, failures, self._writer.collisions, now().unix_us)
+        nothing = len(failures) == len(requests) and all(
             failure.kind is Kind.UNAVAILABLE for failure in failures.values()
         )
         answers = not nothing or await self._around.store_answers()
         self.tell(Wrote(effect.write, failures, answers))
+
+    async def _write_all(self, effect: Write) -> dict[int, Failure]:
+        if not effect.alone:
+            return await self._writer.write(effect.requests)
+        failures = await self._around.trials.write(effect.requests)
+        tried = [index for index in range(len(effect.requests)) if index not in failures]
+        for place, failure in (await self._writer.write([effect.requests[index] for index in tried])).items():
+            failures[tried[place]] = failure
+        return failures
 
     async def _look(self, effect: Look) -> None:
         try:
@@ -328,6 +339,7 @@ class Owner:
         offsets = [delivered.offset for delivered in fetched.records]
         records = [delivered.record for delivered in fetched.records]
         contents = decode_records(records)
+        self._around.followed.take(records, contents)
         self.tell(
             SetFetched(fetch.source, fetch.position, offsets, records, contents, fetched.next_offset, fetched.log_start)
         )

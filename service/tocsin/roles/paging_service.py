@@ -22,7 +22,7 @@ async def notifier(frame: Frame) -> AsyncIterator[Service]:
     region, settings = frame.region, frame.settings
     directory = FileDirectory(settings.path(region.directory))
     log, store = open_log(region, settings), open_store(region, frame.stack, settings)
-    deliveries = open_deliveries(region, settings.path, frame.meters)
+    deliveries = open_deliveries(region, settings.path, frame.meters, frame.traces)
     async with closing(log, store, deliveries):
         await usable(store.identity())
         await usable(make_topics(log, region))

@@ -28,7 +28,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 import uvicorn
 import uvloop
@@ -39,9 +39,21 @@ from tocsin.roles.guard import GuardedProtocol
 from tocsin.roles.health import Health
 from tocsin.roles.tls import Presented, presented
 from tocsin.settings import Settings
-from tocsin.telemetry import Bound, Identity, Meters, Reading, bound, configure_logging
+from tocsin.telemetry import (
+    NOTHING_FOLLOWED,
+    Bound,
+    Identity,
+    Meters,
+    Reading,
+    Traces,
+    bound,
+    configure_logging,
+)
 from tocsin.topology import Process, Region, Topology
 from tocsin.topology import Server as ServerPlace
+
+if TYPE_CHECKING:
+    from tocsin.telemetry.otlp import Export
 
 STOP_S_MAX: Final = 15.0
 """A stop in good order takes no longer; then the process ends as it is."""
@@ -71,6 +83,13 @@ class Frame:
     stack: str
     listening: Process
     meters: Meters
+    export: "Export | None" = None
+    """What sends metrics and traces to a collector, where one is set."""
+
+    @property
+    def traces(self) -> Traces:
+        """Where its spans begin."""
+        return self.export.traces if self.export else NOTHING_FOLLOWED
 
     @classmethod
     def load(cls, role: str, settings: Settings) -> "Frame":
@@ -82,7 +101,8 @@ class Frame:
         listening = settings.listening(region.processes.get(role, Process()))
         identity = Identity(region.name, stack, role)
         configure_logging(identity, level=settings.log_level)
-        return cls(role, settings, topology, region, stack, listening, Meters(identity))
+        meters = Meters(identity)
+        return cls(role, settings, topology, region, stack, listening, meters, _export(settings, meters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +115,14 @@ class Service:
     """Why clients, or operators, had better look elsewhere now; empty when all is well."""
     app: App | None = None
     """What clients of the role talk to."""
+
+
+def _export(settings: Settings, meters: Meters) -> "Export | None":
+    if settings.otlp_endpoint is None:
+        return None
+    from tocsin.telemetry.otlp import Export  # noqa: PLC0415 - it takes a while to load, and most do without
+
+    return Export(settings.otlp_endpoint, settings.headers_for_collector(), settings.trace_ratio, meters)
 
 
 def run(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> None:
@@ -128,7 +156,7 @@ async def _serve(frame: Frame, opened: AbstractAsyncContextManager[Service]) -> 
                 servers.append(HttpServer(service.app, clients, tls))
                 frame.meters.watch(servers[-1].readings)
             # Servers end before `opened` closes the engines that requests under way still need.
-            async with _served(servers):
+            async with _exported(frame.export, health.check), _served(servers):
                 _settle()
                 _announce(frame, *(server.url for server in servers))
                 try:
@@ -192,6 +220,20 @@ async def _served(servers: list["HttpServer"]) -> AsyncIterator[None]:
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*tasks)
+
+
+@contextlib.asynccontextmanager
+async def _exported(export: "Export | None", refresh: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Sends metrics to the collector while the body runs, and after it what waits, within bounds."""
+    if export is None:
+        yield
+        return
+    sending = asyncio.create_task(export.run(refresh))
+    try:
+        yield
+    finally:
+        sending.cancel()
+        await export.close()
 
 
 def _give_up() -> NoReturn:

@@ -25,6 +25,7 @@ from tocsin.engines.opening import open_log, open_mirrored_log, open_store
 from tocsin.engines.topics import make_topics
 from tocsin.roles.assigner import DirectoryAssigner
 from tocsin.roles.creator import Creator
+from tocsin.roles.followed import Followed
 from tocsin.roles.process import Frame, Service, closing
 from tocsin.roles.reassigning import Reassigning
 from tocsin.roles.trial import Trials
@@ -53,9 +54,18 @@ async def creator(
         await usable(store.identity())
         await usable(make_topics(log, region))
         replica, trials = Replica(region.name, frame.stack), Trials(trial_command)
-        assigner = DirectoryAssigner(log, region, directory)
+        followed = Followed(frame.traces)
+        assigner = DirectoryAssigner(log, region, directory, followed.trace)
         creator = Creator(
-            log, store, frame.topology, replica, trials, frame.meters, partitions=partitions, assigner=assigner
+            log,
+            store,
+            frame.topology,
+            replica,
+            trials,
+            frame.meters,
+            partitions=partitions,
+            assigner=assigner,
+            followed=followed,
         )
 
         async def run(stopping: asyncio.Event) -> None:

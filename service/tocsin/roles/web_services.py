@@ -55,6 +55,7 @@ async def intake(frame: Frame) -> AsyncIterator[Service]:
             random_bytes=RandomBytes(),
             audit=audit_trail(settings, region.name),
             peers=peers,
+            traces=frame.traces,
             retention_s=region.log.retention_s,
             readiness=readiness,
         )

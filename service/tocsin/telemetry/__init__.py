@@ -1,4 +1,7 @@
-"""What a process says of itself: log records (`logs`), and metrics by stable names (`names`, `meters`)."""
+"""What a process says of itself: log records (`logs`), metrics by stable names (`names`, `meters`), and traces.
+
+`prometheus` and `otlp` say metrics and spans in other systems' formats; whoever serves or sends them imports these.
+"""
 
 from tocsin.telemetry.logs import (
     CAUSES_MAX,
@@ -13,9 +16,11 @@ from tocsin.telemetry.logs import (
 )
 from tocsin.telemetry.meters import Meters, Reading, bound
 from tocsin.telemetry.names import Bound, Counter, Gauge, Histogram, Instrument, Timing, prometheus_name
+from tocsin.telemetry.traces import NOTHING_FOLLOWED, Traces
 
 __all__ = [
     "CAUSES_MAX",
+    "NOTHING_FOLLOWED",
     "REDACTED",
     "TEXT_MAX",
     "Bound",
@@ -29,6 +34,7 @@ __all__ = [
     "Meters",
     "Reading",
     "Timing",
+    "Traces",
     "bound",
     "configure_logging",
     "explain",

@@ -27,7 +27,8 @@ class Assignment(msgspec.Struct, frozen=True):
     `incident` is the key of the opening entry, the cause; `since_us` when that was received, from which delays count.
     `status` is the incident's; while it is `triggered` the user is to be told. `aliases` are ids of the same parent
     that were incidents of their own before an earlier opening arrived: what is known of those ends.
-    `version` is the fold's: within a region it only rises for one parent.
+    `version` is the fold's: within a region it only rises for one parent. `trace`: the context of the trace that
+    follows it, as text; without one it is left out on the topic.
     """
 
     user: str
@@ -40,6 +41,7 @@ class Assignment(msgspec.Struct, frozen=True):
     service: str
     version: int
     aliases: tuple[int, ...] = ()
+    trace: str | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         """Names incidents that can be."""

@@ -14,7 +14,19 @@ from tocsin.core.paging.assignments import OPEN, Assignment, pair_of
 
 NAME_BYTES: Final = 8
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(tuple[RequestKey, str, str, str])
+
+
+class _Packed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What is packed. `trace` is there only where a trace follows the incident."""
+
+    incident: RequestKey
+    title: str
+    source: str
+    service: str
+    trace: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_DECODER: Final = msgspec.msgpack.Decoder(_Packed)
 
 
 def concern_name(parent: Parent, id: int) -> bytes:
@@ -54,7 +66,9 @@ class Concern(msgspec.Struct, eq=False, gc=False):
         self.is_open = True
         incident = assignment.incident
         service = "" if assignment.service == incident.parent.service else assignment.service
-        self.packed = _ENCODER.encode((incident, assignment.title, assignment.source, service))
+        packed = (incident, assignment.title, assignment.source, service)
+        followed = () if assignment.trace is msgspec.UNSET else (assignment.trace,)
+        self.packed = _ENCODER.encode((*packed, *followed))
         self.from_us = from_us
         self.names = None
 
@@ -71,9 +85,20 @@ class Concern(msgspec.Struct, eq=False, gc=False):
 
     def assignment(self, user: str) -> Assignment:
         """The assignment to its user as it was when it was open, of one that was not let go."""
-        incident, title, source, service = _DECODER.decode(self.packed)
-        service = service or incident.parent.service
-        return Assignment(user, incident, self.at_us, OPEN, self.urgency, title, source, service, self.version)
+        its = _DECODER.decode(self.packed)
+        service = its.service or its.incident.parent.service
+        return Assignment(
+            user,
+            its.incident,
+            self.at_us,
+            OPEN,
+            self.urgency,
+            its.title,
+            its.source,
+            service,
+            self.version,
+            trace=its.trace,
+        )
 
     def pair(self, rule: str) -> bytes:
         """The name of (this incident, a rule)."""
@@ -81,5 +106,5 @@ class Concern(msgspec.Struct, eq=False, gc=False):
             self.names = {}
         name = self.names.get(rule)
         if name is None:
-            name = self.names[rule] = pair_of(_DECODER.decode(self.packed)[0], rule)
+            name = self.names[rule] = pair_of(_DECODER.decode(self.packed).incident, rule)
         return name

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from opentelemetry.trace import INVALID_SPAN, Span
+
 from tocsin.core.paging.effects import Bundle
 from tocsin.core.paging.feedback import Outcome
 from tocsin.core.paging.people import Method
@@ -54,7 +56,7 @@ class _Target:
 
 class Carrier:
     """Carries pages by one provider. `give_up` is told of a page that this kind of method did not bring, `count` of
-    how each call ended.
+    how each call ended; `span` begins the span of a call.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Carrier:
         render: Callable[[Page], Message],
         give_up: Callable[[Page], None],
         count: Callable[[Outcome], None],
+        span: Callable[[Page], Span] = lambda _page: INVALID_SPAN,
     ) -> None:
         self.calls = 0
         """Under way now."""
@@ -72,6 +75,7 @@ class Carrier:
         self._render = render
         self._give_up = give_up
         self._count = count
+        self._span = span
         self._queue: PageQueue[Page] = PageQueue(_bundle_of)
         self._filled = asyncio.Event()
         self._slots = asyncio.Semaphore(terms.at_once)
@@ -130,7 +134,10 @@ class Carrier:
     async def _carry(self, page: Page, target: _Target) -> None:
         self.calls += 1
         try:
-            delivery = await self._call(page)
+            with self._span(page) as span:
+                delivery = await self._call(page)
+                span.set_attribute("tocsin.method.kind", page.method.kind)
+                span.set_attribute("tocsin.call.outcome", delivery.outcome)
         finally:
             self.calls -= 1
             target.calls -= 1

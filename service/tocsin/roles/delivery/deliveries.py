@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from opentelemetry.trace import Span, SpanKind
+
 from tocsin.core.paging.effects import Bundle, Ended
 from tocsin.core.paging.feedback import IntentId, Outcome
 from tocsin.roles.delivery.carrier import Carrier, Terms
 from tocsin.roles.delivery.message import Message
 from tocsin.roles.delivery.page import Page
 from tocsin.roles.delivery.provider import Provider
-from tocsin.telemetry import Bound, Counter, Gauge, Histogram, Meters, Reading, bound
+from tocsin.telemetry import NOTHING_FOLLOWED, Bound, Counter, Gauge, Histogram, Meters, Reading, Traces, bound
 
 TOLD_EVERY_S: Final = 1.0
 """That pages are refused is said once in this time, not of each."""
@@ -42,8 +44,10 @@ class Deliveries:
         *,
         end_s_max: float,
         queue_max: int,
+        traces: Traces = NOTHING_FOLLOWED,
     ) -> None:
         """`means`: kind of method to what carries it."""
+        self._traces = traces
         self._means = means
         self._end_s_max = end_s_max
         self._queue_max = queue_max
@@ -53,7 +57,12 @@ class Deliveries:
         self._meters = meters
         self._carriers = {
             kind: Carrier(
-                one.provider, one.terms, lambda page: render(page.bundle), self._fall_back, self._counter(kind)
+                one.provider,
+                one.terms,
+                lambda page: render(page.bundle),
+                self._fall_back,
+                self._counter(kind),
+                lambda page: traces.below(page.span, "call provider", SpanKind.CLIENT),
             )
             for kind, one in means.items()
         }
@@ -72,16 +81,19 @@ class Deliveries:
 
     def hand_over(self, bundle: Bundle, wanted: Callable[[IntentId], bool], ended: Callable[[Ended], None]) -> None:
         """Takes a bundle and returns at once. Asks `wanted` before each call of a provider, and calls `ended` once."""
+        span = self._span(bundle)
 
         def end(how: Ended) -> None:
             self._pages -= 1
+            span.set_attribute("tocsin.page.outcome", how.outcome)
+            span.end()
             timer.cancel()
             if how.outcome is Outcome.DELIVERED:
                 late_s = time.time() - bundle.intent.due_us / 1e6
                 self._meters.observe(Histogram.LATE_S, (late_s,))
             ended(how)
 
-        page = Page(bundle, self._end_s_max, wanted, end)
+        page = Page(bundle, self._end_s_max, wanted, end, span)
         timer = asyncio.get_running_loop().call_later(page.until_us / 1e6 - time.time(), page.expire)
         self._pages += 1
         if self._pages > self._queue_max:
@@ -89,6 +101,17 @@ class Deliveries:
             page.end(Outcome.FAILED, "too many pages wait for providers here")
             return
         self._queue(page)
+
+    def _span(self, bundle: Bundle) -> Span:
+        """The span of a page, from when it was decided to its end, below what it is about."""
+        intent = bundle.intent
+        followed = [one.assignment.trace for one in bundle.items if one.is_new]
+        span = self._traces.begin("page", [text for text in followed if text], start_us=intent.at_us)
+        if span.is_recording():
+            span.set_attributes({"tocsin.page.intent": str(intent.id), "tocsin.page.why": intent.why})
+            span.set_attributes({"tocsin.page.place": intent.place, "tocsin.page.incidents": len(bundle.items)})
+            span.add_event("the intent is on the log")
+        return span
 
     def _tell_of_refusal(self) -> None:
         self._refused += 1

@@ -15,7 +15,7 @@ from tocsin.roles.delivery.signing import load_key
 from tocsin.roles.delivery.smtp import SmtpProvider
 from tocsin.roles.delivery.webhook import WebhookProvider
 from tocsin.roles.delivery.wording import Wording
-from tocsin.telemetry import Meters
+from tocsin.telemetry import NOTHING_FOLLOWED, Meters, Traces
 from tocsin.topology import Region
 from tocsin.topology.delivery import Smtp
 
@@ -23,7 +23,9 @@ CALL_S_MAX = 30.0
 """Above all that a provider's own limits of time add up to: those tell more of what happened."""
 
 
-def open_deliveries(region: Region, at: Callable[[Path], Path], meters: Meters) -> Deliveries:
+def open_deliveries(
+    region: Region, at: Callable[[Path], Path], meters: Meters, traces: Traces = NOTHING_FOLLOWED
+) -> Deliveries:
     """The region's stage two; `at` tells where a path of the file is. Raises `Misconfigured`."""
     return Deliveries(
         means(region, at, meters),
@@ -31,6 +33,7 @@ def open_deliveries(region: Region, at: Callable[[Path], Path], meters: Meters) 
         meters,
         end_s_max=region.paging.end_s_max,
         queue_max=region.delivery.queue_max,
+        traces=traces,
     )
 
 

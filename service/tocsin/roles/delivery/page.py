@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from opentelemetry.trace import INVALID_SPAN, Span
+
 from tocsin.core.paging.effects import Bundle, Ended
 from tocsin.core.paging.feedback import IntentId, Outcome
 from tocsin.core.paging.people import Method
@@ -23,6 +25,7 @@ class Page:
         "is_ended",
         "method",
         "reasons",
+        "span",
         "tries",
         "until_us",
     )
@@ -33,8 +36,10 @@ class Page:
         end_s_max: float,
         is_wanted: Callable[[IntentId], bool],
         ended: Callable[[Ended], None],
+        span: Span = INVALID_SPAN,
     ) -> None:
         self.bundle = bundle
+        self.span = span
         self.until_us = bundle.intent.at_us + round(USEFUL_SHARE * end_s_max * 1e6)
         self.tries = 0
         self.in_doubt = False
