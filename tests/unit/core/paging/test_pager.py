@@ -338,8 +338,7 @@ def test_who_was_damaged_is_told_of_in_words_to_act_on_once_all_is_read() -> Non
 def test_an_intent_in_hand_at_a_restart_ends_as_unknown_and_its_page_is_made_again() -> None:
     machine = Machine.sending()
     intent = machine.decided(1, 1)
-    machine.do(Kept(1, ok=True), 2)
-    [keep] = every(machine.tick(3), Keep)
+    [keep] = every(machine.do(Kept(1, ok=True), 2), Keep)
     pager = Pager("a", 0, EPOCH + 1, ("a",), LIMITS, keep.rows, now(4))
     effects = pager.step(CaughtUp(), now(4))
     assert ends(effects) == [(Outcome.UNKNOWN, "the notifier that decided it is gone")]
