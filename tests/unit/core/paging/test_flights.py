@@ -218,6 +218,7 @@ def test_a_kept_intent_of_ours_whose_end_is_not_on_the_log_is_an_orphan(region: 
     over.finish(end_of(over.intent), us(1))
     over.said = True
     again = Region()
+    region.ann.channels = (Channel("ann", "never used", "high"), *region.ann.channels)
     again.roster.users["ann"] = region.ann
     again.flights.restore(region.ann)
     assert again.settle()[0] == 1
