@@ -79,14 +79,17 @@ def test_drills_hold_and_their_reports_tell_what_users_saw(tmp_path: Path) -> No
     assert left_running(tmp_path) == []
 
 
-def test_a_notifier_without_backstop_is_found(tmp_path: Path) -> None:
+def test_a_notifier_that_never_steps_in_for_its_peer_is_found(tmp_path: Path) -> None:
+    """It waits for five minutes, in its place as for the silence."""
+
     def be_quick(drill: dict[str, Any]) -> None:
         for probe in drill["method"]:
             if probe["provider"]["func"] == "paged_after_s":
                 probe["provider"]["arguments"]["within_s"] = 12.0
 
     drills(tmp_path, "notifier-killed", change=be_quick)
-    ran = tocsin(tmp_path, "run", "notifier-killed", "--yes", TOCSIN_REGION__PAGING__BACKSTOP_S="300")
+    waits = {"TOCSIN_REGION__PAGING__BACKSTOP_S": "300", "TOCSIN_REGION__PAGING__SILENCE_S": "300"}
+    ran = tocsin(tmp_path, "run", "notifier-killed", "--yes", **waits)
     told = report(tmp_path, "notifier-killed")
     assert (ran.returncode, told["verdict"]) == (1, "deviated"), ran.stdout + ran.stderr
     assert not all(reading["held"] for reading in told["during"])

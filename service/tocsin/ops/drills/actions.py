@@ -4,14 +4,13 @@ A drill's file repeats the mending under `rollbacks`, so that whoever reads it s
 file in which one is missing. Mending what is whole does nothing, so it may be done twice.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 from tocsin.ops.drills.registry import Registry
-from tocsin.ops.drills.target import Role, Target
+from tocsin.ops.drills.target import Role, Spoiling, Target
 
 ACTIONS: Final = Registry()
 action = ACTIONS.add
-Spoiling = Literal["refuse", "crash", "full"]
 
 
 # Processes -----------------------------------------------------------------------------------------------------------
@@ -64,7 +63,9 @@ async def start_store(target: Target, region: str) -> None:
 
 @action(undo="mend_store")
 async def spoil_store(target: Target, region: str, how: Spoiling) -> None:
-    """The store refuses one service's entries (refuse), kills who writes one (crash), or takes no write (full)."""
+    """The store refuses one service's entries (refuse) or all (refuse-all), kills who writes one (crash), or takes no
+    write (full).
+    """
     await target.spoil(region, how)
 
 
@@ -131,7 +132,34 @@ async def append_rubbish(target: Target, region: str) -> None:
     await target.append_rubbish(region)
 
 
+@action(undo="drop_newer_requests")
+async def append_newer_request(target: Target, region: str) -> None:
+    """Appends a request to a region's log whose schema version no region reads, as a release ahead of all might."""
+    await target.append_newer(region)
+
+
 @action()
-async def append_future_tick(target: Target, region: str, ahead_s: float) -> None:
-    """Appends a tick from the future to a region's log, as an intake whose clock is ahead would."""
-    await target.append_tick(region, ahead_s)
+async def drop_newer_requests(target: Target) -> None:
+    """A person gives those requests up: tocsin quarantine drop."""
+    await target.drop_newer()
+
+
+# Clocks and people ---------------------------------------------------------------------------------------------------
+
+
+@action(undo="set_clock")
+async def skew_clock(target: Target, region: str, ahead_s: float) -> None:
+    """A region's ticks lie so far in the future, as those of an intake whose clock is ahead do."""
+    await target.skew_clock(region, ahead_s)
+
+
+@action()
+async def set_clock(target: Target, region: str) -> None:
+    """A region's ticks are right again."""
+    await target.set_clock(region)
+
+
+@action()
+async def by_hand(target: Target, command: str) -> None:
+    """What a person types: one of our own commands, without the word tocsin."""
+    await target.by_hand(command)

@@ -75,6 +75,12 @@ async def requests_decided(target: Target, region: str, verdict: str) -> int:
 
 
 @probe()
+async def budget_spent(target: Target, region: str) -> bool:
+    """Whether a region has spent the budget of services whose requests it may skip."""
+    return await target.budget_spent(region)
+
+
+@probe()
 async def records_behind(target: Target, region: str) -> int:
     """How many records a region has not worked off."""
     return await target.records_behind(region)

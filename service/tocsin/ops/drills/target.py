@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 Role = Literal["intake", "creator", "querier", "notifier"]
 StageName = Literal["held", "set_aside", "quarantined"]
+Spoiling = Literal["refuse", "refuse-all", "crash", "full"]
 
 
 class DrillError(Exception):
@@ -123,10 +124,12 @@ class Target(Protocol):
     async def heal_mirror(self, source: str, target: str) -> None:
         """All passes again, at its usual pace."""
 
-    async def spoil(self, region: str, how: Literal["refuse", "crash", "full"]) -> None:
-        """The region's store refuses the entries of one service, or kills who writes one; or takes no write at all."""
+    async def spoil(self, region: str, how: Spoiling) -> None:
+        """The region's store refuses the entries of one service, or of all; or kills who writes one of that service; or
+        takes no write at all.
+        """
 
-    async def mend(self, region: str, how: Literal["refuse", "crash", "full"]) -> None:
+    async def mend(self, region: str, how: Spoiling) -> None:
         """It takes them again."""
 
     async def refuse_pages(self, region: str) -> None:
@@ -143,8 +146,20 @@ class Target(Protocol):
     async def append_rubbish(self, region: str) -> None:
         """Appends a record to the region's log that nobody can decode."""
 
-    async def append_tick(self, region: str, ahead_s: float) -> None:
-        """Appends a tick to the region's log that lies so far in the future."""
+    async def append_newer(self, region: str) -> None:
+        """Appends a request to the region's log of a schema version that no region reads."""
+
+    async def drop_newer(self) -> None:
+        """A person gives those requests up, by the command for it."""
+
+    async def skew_clock(self, region: str, ahead_s: float) -> None:
+        """The region's ticks lie so far in the future."""
+
+    async def set_clock(self, region: str) -> None:
+        """They are right again."""
+
+    async def by_hand(self, command: str) -> None:
+        """What a person types: one of our commands, without `tocsin`; raises `DrillError` when it does not end well."""
 
     # Looking at it -----------------------------------------------------------------------------------------------
 
@@ -174,6 +189,9 @@ class Target(Protocol):
 
     async def decided(self, region: str, verdict: str) -> int:
         """On how many requests that failed since the drill began the region gave this verdict."""
+
+    async def budget_spent(self, region: str) -> bool:
+        """Whether the region has stopped skipping what it cannot store, until a person releases its budget."""
 
     async def records_behind(self, region: str) -> int:
         """How many records of its own and its peers' the region has not worked off."""

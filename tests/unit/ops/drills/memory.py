@@ -8,10 +8,10 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from tocsin.engines.errors import Unavailable
-from tocsin.ops.drills.target import Account, Pages, Requests
+from tocsin.ops.drills.target import Account, Pages, Requests, Spoiling
 
 REGIONS = ("a", "b")
 ROLES = ("intake", "creator", "querier", "notifier")
@@ -131,10 +131,10 @@ class MemoryTarget:
     async def heal_mirror(self, source: str, target: str) -> None:
         self.cut.discard((source, target))
 
-    async def spoil(self, region: str, how: Literal["refuse", "crash", "full"]) -> None:
+    async def spoil(self, region: str, how: Spoiling) -> None:
         self._break(f"spoil {region} {how}", (region, how))
 
-    async def mend(self, region: str, how: Literal["refuse", "crash", "full"]) -> None:
+    async def mend(self, region: str, how: Spoiling) -> None:
         self._mend(f"mend {region} {how}", (region, how))
 
     async def refuse_pages(self, region: str) -> None:
@@ -152,8 +152,20 @@ class MemoryTarget:
     async def append_rubbish(self, region: str) -> None:
         self.done.append(f"rubbish {region}")
 
-    async def append_tick(self, region: str, ahead_s: float) -> None:
-        self.done.append(f"tick {region} {ahead_s}")
+    async def append_newer(self, region: str) -> None:
+        self.done.append(f"newer {region}")
+
+    async def drop_newer(self) -> None:
+        self.done.append("drop newer")
+
+    async def skew_clock(self, region: str, ahead_s: float) -> None:
+        self._break(f"skew {region} by {ahead_s}", (region, "clock"))
+
+    async def set_clock(self, region: str) -> None:
+        self._mend(f"set clock {region}", (region, "clock"))
+
+    async def by_hand(self, command: str) -> None:
+        self.done.append(f"tocsin {command}")
 
     # Looking at it -----------------------------------------------------------------------------------------------
 
@@ -185,6 +197,9 @@ class MemoryTarget:
 
     async def decided(self, region: str, verdict: str) -> int:
         return 0
+
+    async def budget_spent(self, region: str) -> bool:
+        return False
 
     async def records_behind(self, region: str) -> int:
         return 0

@@ -5,30 +5,36 @@ and logs are read past every fault, so that what a drill says of a region it saw
 """
 
 import asyncio
+import contextlib
+import shlex
+import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx2
 
-from tocsin.core.ids import parse_printed
+from tocsin.core.ids import parse_printed, partition_of
 from tocsin.core.kept import Kept, Stage
-from tocsin.core.requests import Record, Tick, encode_tick
-from tocsin.engines.errors import Unavailable
+from tocsin.core.requests import Record, encode_request
+from tocsin.engines.errors import EngineError, Unavailable
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch, Rule
 from tocsin.engines.log import Log
 from tocsin.engines.store import Store
+from tocsin.ops import documents
 from tocsin.ops.demo.pages import Pages, in_flight, read_feedback
 from tocsin.ops.demo.player import LANES
 from tocsin.ops.demo.stage import BAD_SERVICE
-from tocsin.ops.drills.target import Account, DrillError
+from tocsin.ops.drills.target import Account, DrillError, Spoiling
+from tocsin.ops.drills.targets import records
 from tocsin.ops.drills.targets.scene import Scene
 from tocsin.ops.drills.targets.servers import Servers
 from tocsin.ops.history import Querier, get
 from tocsin.ops.progress import look_at
 from tocsin.ops.regions import Reached
-from tocsin.ops.supervisor import ROLES, LocalSet
+from tocsin.ops.supervisor import ROLES, LocalSet, environment
 from tocsin.ops.verify import Report, verify
 from tocsin.settings import Settings
 
@@ -39,8 +45,14 @@ CALM_S_MAX: Final = 60.0
 CALM_PAGE_S: Final = 5.0
 OPEN: Final = (Stage.HELD, Stage.ASIDE)
 SETTLED: Final = (Stage.QUARANTINED, Stage.DROPPED)
-SPOILING: Final = {"refuse": Fault.REFUSE, "crash": Fault.CRASH, "full": Fault.UNAVAILABLE}
-RUBBISH: Final = b"\x00no request that anybody could decode"
+SPOILING: Final[Mapping[Spoiling, tuple[Fault, str]]] = {
+    "refuse": (Fault.REFUSE, BAD_SERVICE),
+    "refuse-all": (Fault.REFUSE, ""),
+    "crash": (Fault.CRASH, BAD_SERVICE),
+    "full": (Fault.UNAVAILABLE, ""),
+}
+"""The kind of fault, and the service that it is about; empty for all."""
+SKEW_EVERY_S: Final = 0.2
 
 
 class Parts(NamedTuple):
@@ -78,6 +90,8 @@ class LocalTarget:
         self._sent: dict[str, int] = {}
         self._cut: set[tuple[str, str]] = set()
         self._waiting: list[tuple[str, str]] = []
+        self._newer: list[str] = []
+        self._skewing: dict[str, asyncio.Task[None]] = {}
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -219,21 +233,14 @@ class LocalTarget:
         self._cut.add((source, target))
         self.scene.excuse(float("inf"))
 
-    async def spoil(self, region: str, how: Literal["refuse", "crash", "full"]) -> None:
+    async def spoil(self, region: str, how: Spoiling) -> None:
         """As `Target` says."""
-        self._switch.set_rule(
-            Rule(
-                id=f"{how}-{region}",
-                region=region,
-                port="store",
-                kind=SPOILING[how],
-                op="write",
-                service="" if how == "full" else BAD_SERVICE,
-            )
-        )
+        kind, service = SPOILING[how]
+        rule = Rule(id=f"{how}-{region}", region=region, port="store", kind=kind, op="write", service=service)
+        self._switch.set_rule(rule)
         await asyncio.sleep(NOTICE_S)
 
-    async def mend(self, region: str, how: Literal["refuse", "crash", "full"]) -> None:
+    async def mend(self, region: str, how: Spoiling) -> None:
         """As `Target` says."""
         self._switch.clear(f"{how}-{region}")
 
@@ -259,13 +266,58 @@ class LocalTarget:
 
     async def append_rubbish(self, region: str) -> None:
         """As `Target` says."""
-        rubbish = RUBBISH + str(time.time_ns()).encode()
-        await self._logs[region].append(self._topology.region(region).requests, 0, [Record(b"rubbish", rubbish)])
+        await self._append(region, 0, records.rubbish())
 
-    async def append_tick(self, region: str, ahead_s: float) -> None:
+    async def append_newer(self, region: str) -> None:
         """As `Target` says."""
-        tick = Tick(time.time_ns() // 1000 + round(ahead_s * 1e6), region)
-        await self._logs[region].append(self._topology.region(region).requests, 0, [encode_tick(tick)])
+        scene = self.scene
+        request = records.newer_request(region, BAD_SERVICE, f"{scene.name}/{scene.began_us}/newer")
+        partition = partition_of(request.key.parent, self._topology.region(region).partitions)
+        await self._append(region, partition, encode_request(request))
+        self._newer.append(request.key.printed)
+
+    async def drop_newer(self) -> None:
+        """As `Target` says."""
+        while self._newer:
+            await self.by_hand(f"quarantine drop {self._newer[-1]} --yes")
+            self._newer.pop()
+
+    async def skew_clock(self, region: str, ahead_s: float) -> None:
+        """As `Target` says. By ticks beside those of the intake, whose process goes by this machine's clock."""
+        self._skewing[region] = asyncio.create_task(self._skew(region, ahead_s), name=f"clock of {region}")
+
+    async def set_clock(self, region: str) -> None:
+        """As `Target` says."""
+        skewing = self._skewing.pop(region, None)
+        if skewing is not None:
+            skewing.cancel()
+            await asyncio.gather(skewing, return_exceptions=True)
+
+    async def by_hand(self, command: str) -> None:
+        """As `Target` says."""
+        typing = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tocsin",
+            *shlex.split(command),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env=environment(self._settings),
+        )
+        said, _ = await typing.communicate()
+        if typing.returncode != 0:
+            raise DrillError(f"tocsin {command} ended with status {typing.returncode}: {said.decode(errors='replace')}")
+
+    async def _skew(self, region: str, ahead_s: float) -> None:
+        """In one partition: what reads promise goes by the lowest tick of all, and must stay true."""
+        while True:
+            with contextlib.suppress(EngineError):
+                await self._append(region, 0, records.future_tick(region, ahead_s))
+            await asyncio.sleep(SKEW_EVERY_S)
+
+    async def _append(self, region: str, partition: int, record: Record) -> None:
+        await self._logs[region].append(self._topology.region(region).requests, partition, [record])
 
     # Looking at it -----------------------------------------------------------------------------------------------
 
@@ -331,6 +383,10 @@ class LocalTarget:
     async def _failed(self, region: str) -> list[Kept]:
         """What failed for the first time since the drill began."""
         return [row for row in await self._stores[region].kept_rows() if row.since_us >= self.scene.began_us]
+
+    async def budget_spent(self, region: str) -> bool:
+        """As `Target` says."""
+        return (await documents.budget(self._stores[region])).spent
 
     async def records_behind(self, region: str) -> int:
         """As `Target` says."""
