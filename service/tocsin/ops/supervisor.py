@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+from pydantic import SecretStr
 
 from tocsin.config import ConfigError, Problem
 from tocsin.engines.errors import Unavailable
@@ -39,8 +40,11 @@ def _tell_log(text: str) -> None:
 
 
 def roles_of(region: Region) -> tuple[str, ...]:
-    """The roles that a region needs on this machine: Kafka is mirrored by a server of its own."""
-    return (*ROLES, "mirror") if isinstance(region.log, EmbeddedLog) else ROLES
+    """The roles that a region needs on this machine: Kafka is mirrored by a server of its own, and the synthetic page
+    is for who asks for it.
+    """
+    mirror = ("mirror",) if isinstance(region.log, EmbeddedLog) else ()
+    return (*ROLES, *mirror, *(("synthetic",) if region.synthetic else ()))
 
 
 class LocalSet:
@@ -195,9 +199,13 @@ class LocalSet:
 def environment(settings: Settings) -> dict[str, str]:
     """The environment of a child: ours, but its TOCSIN_* variables say what `settings` do."""
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
-    given = settings.model_dump(mode="json", exclude={"overrides", *OF_ONE_PROCESS, *OF_COMMANDS}, exclude_none=True)
-    variables = {variable(name): str(value) for name, value in given.items()}
+    given = settings.model_dump(exclude={"overrides", *OF_ONE_PROCESS, *OF_COMMANDS}, exclude_none=True)
+    variables = {variable(name): _plain(value) for name, value in given.items()}
     return inherited | variables | dict(_override_variables(settings.overrides))
+
+
+def _plain(value: Any) -> str:
+    return str(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
 def _override_variables(overrides: Mapping[str, Any], path: str = OVERRIDE_PREFIX) -> Iterator[tuple[str, str]]:

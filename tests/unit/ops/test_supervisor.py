@@ -176,6 +176,7 @@ def test_a_child_reads_the_settings_and_overrides_of_its_supervisor(
 ) -> None:
     overrides = {"partitions": 2, "limits": {"grace_s": 2.5}}
     given = Settings.load(data_dir=tmp_path, journal=True, regions_dir=REGIONS, faults_file=Path("faults.json"))
+    given = given.model_copy(update={"metrics_token": SecretStr("s3cret"), "trace_ratio": 0.5})
     settings = given.model_copy(update={"overrides": overrides})
     for name in [name for name in os.environ if name.startswith("TOCSIN_")]:
         monkeypatch.delenv(name)
