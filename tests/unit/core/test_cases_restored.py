@@ -21,6 +21,7 @@ from tocsin.core.effects import (
     Say,
     StoreAnswers,
     Write,
+    Wrote,
 )
 from tocsin.core.failures import Kind
 from tocsin.core.kept import Decision, Kept, Stage
@@ -273,6 +274,18 @@ def test_what_was_stored_without_a_word_is_said_to_who_asks_before_its_row_is_ke
     alone.unanswered = {Keep}
     alone.quiet(StoreAnswers(answers=True))
     assert words(alone.hear(*alone.asks(BAD))) == [Said(BAD.key, ME, Word.STORED, 1, 1, NOW.unix_us)]
+
+
+def test_when_only_a_later_copy_was_stored_that_is_said_though_nobody_asked_and_the_earlier_is_tried() -> None:
+    alone = silent(Stage.HELD)
+    alone.unanswered = {Write}
+    write = the(alone.quiet(StoreAnswers(answers=True)), Write)
+    earlier = BAD._replace(received_us=BAD.received_us - 1)
+    alone.take(earlier)
+    effects = alone.quiet(Wrote(write.write, {}, answers=True))
+    assert words(effects) == [Said(BAD.key, ME, Word.STORED, 1, 1, NOW.unix_us)]
+    assert the(alone.wait(0.0), Write).requests == [earlier]
+    assert len(alone.machine.cases.open) == 1
 
 
 def test_what_our_store_turns_out_to_have_is_said_though_nobody_asked() -> None:

@@ -197,10 +197,10 @@ class Flights:
             yield from self._say_end(flight)
 
     def _say_end(self, flight: Flight) -> Iterator[Effect]:
-        user = self._roster.users.get(flight.intent.channel.user)
         channel = self._roster.channel(flight.intent.channel)
-        if flight.end is None or user is None or channel is None or channel.covers is None:
+        if flight.end is None or channel is None or channel.covers is None:
             return
+        user = self._roster.users[channel.user]
         items = [Item(concern.assignment(user.id), is_new=True) for concern in user.covered(channel, flight.intent)]
         yield SayEnd(flight.end, items, flight.intent)
         if not flight.is_delivered:

@@ -7,7 +7,7 @@ from tocsin.core.paging import flights as under_test
 from tocsin.core.paging.agenda import Agenda
 from tocsin.core.paging.channel import Channel
 from tocsin.core.paging.covers import Flight
-from tocsin.core.paging.effects import Alarm, Effect, SayEnd
+from tocsin.core.paging.effects import Alarm, Effect, Item, SayEnd
 from tocsin.core.paging.feedback import ChannelKey, End, Intent, IntentId, Outcome, Pulse
 from tocsin.core.paging.flights import REFUSED, REMEMBERED_MAX, Flights
 from tocsin.core.paging.keeping import Keeping
@@ -118,7 +118,7 @@ def test_an_end_of_ours_is_said_until_it_is_read_and_then_the_intent_has_landed(
     effects = list(region.flights.finish(flight, Outcome.DELIVERED, us(1), "as told", "phone"))
     end = End(flight.intent.id, PHONE, Outcome.DELIVERED, us(1), "phone", "as told")
     assert said(effects) == [(end, ["#1"])]
-    assert all(item.is_new for one in effects if isinstance(one, SayEnd) for item in one.items)
+    assert [one.items for one in effects if isinstance(one, SayEnd)] == [[Item(assigned(1, 0), is_new=True)]]
     assert region.settle() == (1, 1)
     assert (flight.said, len(region.flights)) == (False, 1)
     region.hear(end)
@@ -165,7 +165,7 @@ def test_an_intent_that_is_on_the_log_though_it_was_refused_failed(region: Regio
     region.hear(flight.intent)
     assert flight.logged
     [(end, _)] = said(list(region.flights.refused(flight.intent.id, us(1))))
-    assert (end.outcome, end.reason, end.at_us) == (Outcome.FAILED, REFUSED, us(1))
+    assert end == End(flight.intent.id, PHONE, Outcome.FAILED, us(1), "", REFUSED)
     assert REFUSED == "the log had refused it: it was not handed over"
     assert region.channel.refused_us == us(1)
 
@@ -176,6 +176,15 @@ def test_a_refusal_of_what_ended_or_is_not_known_changes_nothing(region: Region)
     for id in (flight.intent.id, IntentId("a", EPOCH, 99)):
         assert list(region.flights.refused(id, us(2))) == []
     assert (flight.is_delivered, region.channel.refused_us) == (True, 0)
+
+
+def test_what_becomes_of_an_intent_whose_user_is_forgotten_is_told_to_nobody(region: Region) -> None:
+    flight = region.decide()
+    list(region.flights.end_overdue(region.channel, us(120)))
+    region.roster.users.clear()
+    assert list(region.flights.refused(flight.intent.id, us(121))) == []
+    assert list(region.flights.finish(flight, Outcome.DELIVERED, us(122), "")) == []
+    assert flight.is_delivered
 
 
 # Orphans ------------------------------------------------------------------------------------------------------------

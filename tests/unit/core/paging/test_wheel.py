@@ -1,5 +1,6 @@
 """The timer: nothing near wakes early, nothing wakes more than a tick late, and what was moved wakes once."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +72,10 @@ def test_a_million_moments_of_a_day_are_few_buckets() -> None:
     for n in range(10_000):
         wheel.put(Item(), NEAR_US * 2 + n * 100, 0)
     assert len(wheel._buckets) <= 2
+
+
+@pytest.mark.parametrize(("at_us", "tick"), [(-5 * TICK_US, 0), (0, 0), (1, 1), (TICK_US, 1), (TICK_US + 1, 2)])
+def test_moments_of_one_tick_wake_together_at_its_end_and_none_before_the_first(at_us: int, tick: int) -> None:
+    wheel: Wheel[Item] = Wheel()
+    wheel.put(Item(), at_us, 0)
+    assert wheel.wakes_us() == tick * TICK_US
