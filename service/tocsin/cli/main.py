@@ -37,6 +37,7 @@ NOUNS: Final = {
     "store": ("store", "The outcome stores: their schema, and bringing it up to date"),
     "token": ("token", "Tokens of the REST interface: create, list, rotate, revoke"),
     "audit": ("audit", "The audit trail: who was refused, and who changed what"),
+    "synthetic": ("synthetic", "The synthetic page, by which Tocsin itself is watched"),
     "support-bundle": ("support_bundle", "What an engineer elsewhere needs, in one file, without secrets"),
     "id": ("ids", "Temporal ids: mint, explain, odds of a collision"),
     "config": ("config", "The configuration: check, show, schema"),

@@ -24,6 +24,7 @@ class Role(StrEnum):
     CREATOR = "creator"
     QUERIER = "querier"
     NOTIFIER = "notifier"
+    SYNTHETIC = "synthetic"
     MIRROR = "mirror"
     TRIAL = "trial"
 
@@ -75,6 +76,10 @@ def run(  # noqa: PLR0917 (one argument an option)
             from tocsin.roles import paging_service
 
             process.run(frame, paging_service.notifier(frame))
+        case Role.SYNTHETIC:
+            from tocsin.roles import synthetic_service
+
+            process.run(frame, synthetic_service.synthetic(frame))
         case Role.MIRROR:
             process.run(frame, services.mirror(frame))
 

@@ -43,6 +43,10 @@ class Webhooks(Section):
 
     allow_private: bool = False
     """Whether addresses inside this network may be called: for development, and for nobody who takes in users' URLs."""
+    private_allowed: tuple[Address, ...] = ()
+    """Hosts and ports inside this network that may be called all the same: receivers of your own, such as the one of
+    the synthetic page.
+    """
     ca_file: Path | None = None
     """PEM: whom to trust besides the system's authorities. Relative to the data directory."""
     per_s: Rate = 1_000.0

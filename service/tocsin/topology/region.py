@@ -22,6 +22,8 @@ ASSIGNMENTS: Final = "assignments"
 """The topic of whose each incident is, by user; not mirrored, since each region derives its own."""
 FEEDBACK: Final = "feedback"
 """The topic of this region's intents and their ends; a peer's mirrored copy is `<prefix>feedback`."""
+PAGES_PATH: Final = "/page"
+"""Where the process of the synthetic page takes what comes back."""
 MIRRORED: Final = (REQUESTS, LEDGER, DIRECTORY, FEEDBACK)
 """What the mirrors carry to the other regions."""
 
@@ -141,6 +143,36 @@ class Server(Process):
         return "https" if self.tls else "http"
 
 
+class Synthetic(Server):
+    """A page a minute that is sent through everything, and where it comes back (docs/synthetic.md)."""
+
+    every_s: Annotated[float, Field(ge=1, le=3_600, allow_inf_nan=False)] = 60.0
+    """How often; where pages are paced more slowly (`paging.pace_s`), it goes by that."""
+    routing_key_file: Path
+    """The file that holds the routing key of the synthetic service and nothing else, relative to the data directory."""
+    ping_url_file: Path | None = None
+    """The file that holds the URL of a dead-man's switch outside, called after each page that came. Relative to the
+    data directory. Left out, nobody outside watches.
+    """
+    page_url: Annotated[str, StringConstraints(pattern=r"^https://[^\s]+$")] | None = None
+    """Where the notifiers of *all* regions find this process; left out, where it listens."""
+    intake_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")] | None = None
+    """Where it sends its events; left out, to this region's intake as the file has it."""
+
+    @property
+    def pages_at(self) -> str | None:
+        """The webhook's address; None when nobody can know it."""
+        return self.page_url or (f"{self.url}{PAGES_PATH}" if self.url and self.tls else None)
+
+    @model_validator(mode="after")
+    def _can_be_found(self) -> Self:
+        if self.pages_at is None:
+            raise ValueError(
+                "nobody could find it: set host, port and tls, or page_url where something ends TLS before"
+            )
+        return self
+
+
 class Region(Section):
     """One region: a place that runs the full set of roles and holds all the data."""
 
@@ -171,11 +203,15 @@ class Region(Section):
 
     delivery: Delivery = Delivery()
     """By which providers pages go out."""
+    synthetic: Synthetic | None = None
+    """The synthetic page; left out, there is none."""
 
     @model_validator(mode="after")
     def _refers_to_itself_rightly(self) -> Self:
         if self.serving_stack not in self.stacks:
             raise ValueError(f"serving_stack is {self.serving_stack!r}, which stacks does not list")
+        if self.synthetic and not (self.synthetic.intake_url or self.intake.url):
+            raise ValueError("synthetic has no intake_url, and intake no fixed port: set one of them")
         names = [peer.name for peer in self.peers]
         if self.name in names:
             raise ValueError(f"peers lists {self.name!r}, the region itself")
@@ -222,7 +258,8 @@ class Region(Section):
     @property
     def processes(self) -> dict[str, Process]:
         """Role to where it listens."""
-        return {"intake": self.intake, "querier": self.querier, "creator": self.creator, "notifier": self.notifier}
+        roles = {"intake": self.intake, "querier": self.querier, "creator": self.creator, "notifier": self.notifier}
+        return roles | ({"synthetic": self.synthetic} if self.synthetic else {})
 
     @property
     def files(self) -> dict[str, Path]:

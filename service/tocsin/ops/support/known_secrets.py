@@ -20,7 +20,7 @@ PART_LENGTH_MIN: Final = 8
 """A shorter part of an address is a word like any other."""
 _BETWEEN: Final = re.compile(r"[/?&=:@#]")
 FILE_BYTES_MAX: Final = 64 * 1024
-SECRET_FILES: Final = ("password_file", "key_file")
+SECRET_FILES: Final = ("password_file", "key_file", "routing_key_file", "ping_url_file")
 """Fields of region files that name a file whose content is secret."""
 SECRET_KINDS: Final = frozenset({MethodKind.WEBHOOK, MethodKind.APPRISE})
 """Methods whose address is one: whoever knows it can use it."""

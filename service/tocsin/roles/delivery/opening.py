@@ -55,6 +55,7 @@ def means(region: Region, at: Callable[[Path], Path], meters: Meters) -> dict[st
         load_key(at(delivery.key_file)),
         trusted(at(hooks.ca_file) if hooks.ca_file else None),
         allow_private=hooks.allow_private,
+        private_allowed=hooks.private_allowed,
     )
     apprise = AppriseProvider(calls.threads_max, meters, allow_private=calls.allow_private)
     found = {

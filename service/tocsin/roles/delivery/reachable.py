@@ -11,6 +11,7 @@ meanwhile (DNS rebinding). Redirects are not followed by who calls this.
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -31,8 +32,10 @@ class Forbidden(Exception):
 class Resolver:
     """Looks names up, in threads of its own: names that nobody answers for must not hold up what else has threads."""
 
-    def __init__(self, *, allow_private: bool = False) -> None:
+    def __init__(self, *, allow_private: bool = False, private_allowed: Collection[str] = ()) -> None:
+        """`private_allowed`: what may be called although it is inside, as `host:port`."""
         self._allow_private = allow_private
+        self._private_allowed = frozenset(private_allowed)
         self._threads = ThreadPoolExecutor(THREADS_MAX, "resolver")
 
     async def address_of(self, host: str, port: int) -> str:
@@ -46,8 +49,9 @@ class Resolver:
         except (OSError, UnicodeError) as error:
             raise Unreachable(f"the name {host} is not known: {error}") from error
         addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+        is_allowed = self._allow_private or f"{host}:{port}" in self._private_allowed
         for address in addresses:
-            if not self._allow_private and not is_public(address):
+            if not is_allowed and not is_public(address):
                 raise Forbidden(f"{host} is {address}, inside a network that is not to be called from here")
         return addresses[0]
 

@@ -16,7 +16,7 @@ import logging
 import ssl
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,11 +60,18 @@ class _Host:
 class WebhookProvider:
     """Calls users' URLs. One pool of connections a host, the least recently used one is closed first."""
 
-    def __init__(self, key: bytes, trusted: ssl.SSLContext, *, allow_private: bool = False) -> None:
-        """`key` is the deployment's (`signing.load_key`)."""
+    def __init__(
+        self,
+        key: bytes,
+        trusted: ssl.SSLContext,
+        *,
+        allow_private: bool = False,
+        private_allowed: Collection[str] = (),
+    ) -> None:
+        """`key` is the deployment's (`signing.load_key`); `private_allowed` as `Resolver` has it."""
         self._key = key
         self._trusted = trusted
-        self._resolver = Resolver(allow_private=allow_private)
+        self._resolver = Resolver(allow_private=allow_private, private_allowed=private_allowed)
         self._hosts: OrderedDict[str, _Host] = OrderedDict()
         self._gone: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 

@@ -320,6 +320,15 @@ async def test_one_private_address_among_public_ones_is_enough_to_refuse_a_name(
     resolver.close()
 
 
+async def test_what_is_allowed_by_host_and_port_may_be_called_and_its_neighbours_may_not() -> None:
+    resolver = Resolver(private_allowed=["127.0.0.1:8470"])
+    assert await resolver.address_of("127.0.0.1", 8470) == "127.0.0.1"
+    for host, port in (("127.0.0.1", 8471), ("127.0.0.2", 8470), ("localhost", 8470)):
+        with pytest.raises(Forbidden):
+            await resolver.address_of(host, port)
+    resolver.close()
+
+
 async def test_a_name_that_nobody_answers_for_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait())
