@@ -1,7 +1,7 @@
-"""Writes the generated sections of ARCHITECTURE.md from the code's own tables, so that the document cannot drift.
+"""Writes the generated sections of documents from the code's own tables, so that no document can drift.
 
 A section stands between `<!-- generated: name -->` and `<!-- end: name -->`; what is outside is written by people. Run
-it by `make docs`; tests/unit/test_docs.py fails while the document is not what this would write.
+it by `make docs`; tests/unit/test_docs.py fails while a document is not what this would write.
 
 The diagram of stages is not drawn from a second table: every row of the verdict table is applied to a case in every
 stage by the code that decides, and the arrows are what then happened.
@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -50,8 +50,10 @@ from tocsin.core.statements import (
     encode_statement,
 )
 from tocsin.core.verdict import TABLE, Row, Verdict
+from tocsin.telemetry import Bound, Counter, Gauge, Histogram, names, prometheus_name
 
-DOCUMENT: Final = Path(__file__).parents[1] / "ARCHITECTURE.md"
+ROOT: Final = Path(__file__).parents[1]
+SOURCE: Final = ROOT / "service" / "tocsin"
 WIDTH: Final = 60
 """Characters of one line of a label in a diagram."""
 _SECTION: Final = re.compile(r"<!-- generated: ([a-z-]+) -->\n.*?<!-- end: \1 -->\n", re.DOTALL)
@@ -203,35 +205,102 @@ def redriven(cases: Cases, case: Case) -> None:
     cases.ordered(case.key, _NOW)
 
 
-# The document -----------------------------------------------------------------------------------------------------
+# Telemetry --------------------------------------------------------------------------------------------------------
 
-SECTIONS: Final[dict[str, Callable[[], str]]] = {
-    "verdict-table": verdict.as_markdown,
-    "stage-diagram": stages,
-    "stages": lambda: members(kept, Stage, ("stage", "meaning")),
-    "kinds": lambda: members(failures, Kind, ("kind", "meaning")),
-    "statements": statements_table,
-    "phases": phases,
-    "limits": limits_table,
+
+def metrics_table() -> str:
+    """Every metric, as both worlds call it."""
+    metrics = sorted((*Counter, *Gauge, *Histogram), key=lambda metric: metric.value.name)
+    rows = (
+        (f"`{one.value.name}`", f"`{prometheus_name(one)}`", type(one).__name__.lower(), one.value.description)
+        for one in metrics
+    )
+    return table(("OpenTelemetry", "Prometheus", "kind", "meaning"), rows)
+
+
+def bounds_table() -> str:
+    """Every bound that the metrics of bounds tell of."""
+    docs = attribute_docs(names, "Bound")
+    return table(("bound", "meaning"), ((f"`{one}`", docs[one.name].replace("\n", " ")) for one in Bound))
+
+
+def actions_table() -> str:
+    """Every action that a log record can have, and the modules that say it."""
+    said: dict[str, set[str]] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        for action in actions_in(ast.parse(path.read_text(encoding="utf-8"))):
+            said.setdefault(action, set()).add(path.relative_to(SOURCE).with_suffix("").as_posix())
+    rows = ((f"`{action}`", ", ".join(f"`{module}`" for module in sorted(said[action]))) for action in sorted(said))
+    return table(("action", "said by"), rows)
+
+
+def actions_in(module: ast.Module) -> Iterable[str]:
+    """The actions that a module names: beside `"action"` in what is added to a record, or as an alarm's first word."""
+    named = {
+        target.id: text
+        for node in ast.walk(module)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and (text := words_in(node.value))
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Alarm" and node.args:
+            yield from words_in(node.args[0])
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "action":
+                    yield from named.get(value.id, ()) if isinstance(value, ast.Name) else words_in(value)
+
+
+def words_in(value: ast.expr) -> tuple[str, ...]:
+    """The texts that an expression can be, as far as it says so itself."""
+    match value:
+        case ast.Constant(value=str() as text):
+            return (text,)
+        case ast.IfExp(body=body, orelse=orelse):
+            return (*words_in(body), *words_in(orelse))
+        case _:
+            return ()
+
+
+# The documents ----------------------------------------------------------------------------------------------------
+
+DOCUMENTS: Final[dict[Path, dict[str, Callable[[], str]]]] = {
+    ROOT / "ARCHITECTURE.md": {
+        "verdict-table": verdict.as_markdown,
+        "stage-diagram": stages,
+        "stages": lambda: members(kept, Stage, ("stage", "meaning")),
+        "kinds": lambda: members(failures, Kind, ("kind", "meaning")),
+        "statements": statements_table,
+        "phases": phases,
+        "limits": limits_table,
+    },
+    ROOT / "docs" / "telemetry.md": {
+        "metrics": metrics_table,
+        "bounds": bounds_table,
+        "actions": actions_table,
+    },
 }
+"""Document to its generated sections, by name."""
 
 
-def generated(text: str) -> str:
-    """The document with its generated sections as the code is now; raises ValueError when one is missing."""
+def generated(text: str, sections: Mapping[str, Callable[[], str]]) -> str:
+    """A document with its generated sections as the code is now; raises ValueError when one is missing."""
     found = _SECTION.findall(text)
-    if sorted(found) != sorted(SECTIONS):
-        raise ValueError(f"sections between markers are {sorted(found)}, and should be {sorted(SECTIONS)}, once each")
+    if sorted(found) != sorted(sections):
+        raise ValueError(f"sections between markers are {sorted(found)}, and should be {sorted(sections)}, once each")
     return _SECTION.sub(
-        lambda match: f"<!-- generated: {match[1]} -->\n{SECTIONS[match[1]]()}<!-- end: {match[1]} -->\n", text
+        lambda match: f"<!-- generated: {match[1]} -->\n{sections[match[1]]()}<!-- end: {match[1]} -->\n", text
     )
 
 
 def main() -> None:
-    """Writes the document anew where it is not up to date."""
-    before = DOCUMENT.read_text(encoding="utf-8")
-    after = generated(before)
-    DOCUMENT.write_text(after, encoding="utf-8")
-    sys.stdout.write(f"{DOCUMENT.name}: {'up to date' if after == before else 'written anew'}\n")
+    """Writes those documents anew that are not up to date."""
+    for document, sections in DOCUMENTS.items():
+        before = document.read_text(encoding="utf-8")
+        after = generated(before, sections)
+        document.write_text(after, encoding="utf-8")
+        sys.stdout.write(f"{document.name}: {'up to date' if after == before else 'written anew'}\n")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import DOCUMENT, SECTIONS, generated
+from docs.generate import DOCUMENTS as GENERATED
+from docs.generate import generated
 from tocsin.cli.main import NOUNS, load
 
 ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "ARCHITECTURE.md"
+SECTIONS = GENERATED[DOCUMENT]
 HIDDEN = {"build", "dist", "node_modules"}
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^ *```.*?^ *```", re.DOTALL | re.MULTILINE)
@@ -63,14 +66,18 @@ def test_documents_and_what_they_name_are_found_at_all() -> None:
     assert {("up", ""), ("region", "ls")} <= {found for line in readme for found in TOCSIN.findall(line)}
 
 
-@pytest.mark.parametrize("section", sorted(SECTIONS))
-def test_a_generated_section_is_what_the_code_says_now(section: str) -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("document", "section"),
+    [(document, section) for document, sections in GENERATED.items() for section in sections],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_a_generated_section_is_what_the_code_says_now(document: Path, section: str) -> None:
+    text = document.read_text(encoding="utf-8")
     start, end = f"<!-- generated: {section} -->\n", f"<!-- end: {section} -->\n"
 
     assert text.count(start) == text.count(end) == 1
     between = text.split(start)[1].split(end)[0]
-    assert between == SECTIONS[section](), f"{DOCUMENT.name} is behind the code: run `make docs`"
+    assert between == GENERATED[document][section](), f"{document.name} is behind the code: run `make docs`"
 
 
 def test_generating_changes_nothing_outside_the_markers() -> None:
@@ -78,7 +85,7 @@ def test_generating_changes_nothing_outside_the_markers() -> None:
     stale = text.replace("**HALT**", "**CARRY ON**")
 
     assert stale != text
-    assert generated(stale).count("**CARRY ON**") == stale.count("**CARRY ON**") - text.count("| **HALT** |")
+    assert generated(stale, SECTIONS).count("**CARRY ON**") == stale.count("**CARRY ON**") - text.count("| **HALT** |")
     assert text.count("| **HALT** |") == 1, "of the two places, one is a row of the table, the other a sentence"
 
 
@@ -86,7 +93,7 @@ def test_a_document_that_lost_a_marker_is_refused_by_name() -> None:
     text = DOCUMENT.read_text(encoding="utf-8").replace("<!-- end: limits -->\n", "")
 
     with pytest.raises(ValueError, match="limits"):
-        generated(text)
+        generated(text, SECTIONS)
 
 
 def test_every_arrow_of_the_stage_diagram_is_labelled_by_what_the_deciding_code_knows() -> None:

@@ -231,7 +231,7 @@ def _remember(known: dict[IntentId, Remembered], id: IntentId, one: Remembered) 
 
 def _given_up(intent: Intent, spent: int, tries_max: int, reason: str) -> Alarm:
     return Alarm(
-        "page-given-up",
+        "page_given_up",
         intent.channel.user,
         f"{spent} of the pages to {intent.channel.user} by {intent.channel.method} were tried {tries_max} times and "
         f"none is known to have arrived: {reason}. They are not tried again by this method: reach the user by another "

@@ -311,7 +311,7 @@ class Pager:
 
 def _damaged(user: str) -> Alarm:
     return Alarm(
-        "user-row-damaged",
+        "user_row_damaged",
         user,
         f"what was kept of user {user} cannot be read: they start from nothing, and may be paged twice for what they "
         "were told before. What is assigned to them is known again when it changes: look at their open incidents.",

@@ -129,7 +129,7 @@ class Roster:
 
 def _full(user: User) -> Alarm:
     return Alarm(
-        "user-full",
+        "user_full",
         user.id,
         f"{user.id} has {len(user.concerns)} incidents: further ones page them no more, until some end. Look at what "
         "opens them, and at the services that name this user as responder.",

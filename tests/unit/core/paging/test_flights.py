@@ -318,7 +318,7 @@ def test_when_a_pair_was_tried_as_often_as_it_may_a_person_is_told_and_not_befor
     assert [type(one) for one in first] == [SayEnd]
     *_, alarm = region.flights.finish(region.decide(2), Outcome.FAILED, us(2), "nobody is there")
     assert alarm == Alarm(
-        "page-given-up",
+        "page_given_up",
         "ann",
         "1 of the pages to ann by phone were tried 2 times and none is known to have arrived: nobody is there. They "
         "are not tried again by this method: reach the user by another way and look at the method's provider.",

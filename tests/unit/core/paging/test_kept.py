@@ -80,8 +80,8 @@ def test_a_damaged_row_is_told_and_the_user_starts_from_nothing() -> None:
     machine = pager(UserRow("ann", ROW[:-1]), UserRow("bob", b""))
     alarms = [effect for effect in machine.step(CaughtUp(), now(0)) if isinstance(effect, Alarm)]
     assert [(alarm.action, alarm.subject) for alarm in alarms] == [
-        ("user-row-damaged", "ann"),
-        ("user-row-damaged", "bob"),
+        ("user_row_damaged", "ann"),
+        ("user_row_damaged", "bob"),
     ]
     assert machine.damaged == ["ann", "bob"]
     machine.step(PersonIs("ann", person("ann", ("phone", 0))), now(0))

@@ -324,7 +324,7 @@ def test_who_was_damaged_is_told_of_in_words_to_act_on_once_all_is_read() -> Non
     assert machine.pager.damaged == ["bob"]
     assert machine.do(CaughtUp(), 0) == [
         Alarm(
-            "user-row-damaged",
+            "user_row_damaged",
             "bob",
             "what was kept of user bob cannot be read: they start from nothing, and may be paged twice for what they "
             "were told before. What is assigned to them is known again when it changes: look at their open incidents.",

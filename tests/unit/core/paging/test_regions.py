@@ -200,7 +200,7 @@ def test_a_page_that_nobody_takes_is_tried_so_often_and_then_told_to_people_who_
     regions.assign(assigned(1, 3))
     regions.run(3600)
     assert len(regions.told()) == PagingLimits().tries_max
-    assert {alarm.action for name in "ab" for alarm in regions[name].alarms} == {"page-given-up"}
+    assert {alarm.action for name in "ab" for alarm in regions[name].alarms} == {"page_given_up"}
     pauses = [after.at_s - before.at_s for before, after in pairwise(regions.told_all)]
     assert pauses[0] < 3
     assert all(pause > PagingLimits().pace_s for pause in pauses[1:])

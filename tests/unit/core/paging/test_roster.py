@@ -163,7 +163,7 @@ def test_a_user_who_is_full_is_told_of_in_words_to_act_on(home: Home, monkeypatc
     assert home.assign(3, 0, 0) == []  # what ended made room
     [alarm] = home.assign(4, 0, 0)
     assert alarm == Alarm(
-        "user-full",
+        "user_full",
         "ann",
         "ann has 3 incidents: further ones page them no more, until some end. Look at what opens them, and at the "
         "services that name this user as responder.",

@@ -148,7 +148,7 @@ def test_a_user_who_has_too_many_incidents_is_told_of_loudly(monkeypatch: pytest
     effects += machine.step(Assigned([assigned(n, 0) for n in range(1, 31)]), now(0))
     assert effects == []  # what ended made room
     effects = machine.step(Assigned([assigned(n, 0) for n in range(31, 61)]), now(0))
-    assert [effect.action for effect in effects if isinstance(effect, Alarm)] == ["user-full"]
+    assert [effect.action for effect in effects if isinstance(effect, Alarm)] == ["user_full"]
     user = machine.user("ann")
     assert user is not None
     assert len(user.concerns) == 50
