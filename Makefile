@@ -11,7 +11,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs alerts client-deps server-deps test test-fast test-faults-long test-history test-api test-infra mutate sim explore demo bench bench-quick clean
+.PHONY: help .venv lint format docs alerts client-deps server-deps test test-fast test-faults-long test-history test-api test-infra mutate sim explore demo drills bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -92,6 +92,9 @@ sim: $(READY) ## whole regions in virtual time, all faults, by seed (SEEDS=300 F
 
 explore: $(READY) ## all that can happen to the core, within bounds (DEPTH=3: any three changes, for hours)
 	$(BIN)/python tests/exploration/explore.py $(if $(DEPTH),--depth '$(DEPTH)')
+
+drills: $(READY) ## break two regions on real servers in every way we know, and judge it; reports in build/drills
+	$(BIN)/tocsin drill run --all --target local --yes
 
 demo: $(READY) ## two regions, real alerts, every failure in turn (EVENTS=file ENGINE=name STORE=name)
 	$(BIN)/tocsin demo $(if $(EVENTS),--events '$(EVENTS)') $(if $(ENGINE),--engine '$(ENGINE)') $(if $(STORE),--store '$(STORE)')

@@ -29,7 +29,7 @@ from tocsin.ops.demo.player import LANES
 from tocsin.ops.demo.stage import BAD_SERVICE
 from tocsin.ops.drills.target import Account, DrillError, Spoiling
 from tocsin.ops.drills.targets import records
-from tocsin.ops.drills.targets.scene import Scene
+from tocsin.ops.drills.targets.scene import KEY_MARK, Scene
 from tocsin.ops.drills.targets.servers import Servers
 from tocsin.ops.history import Querier, get
 from tocsin.ops.progress import look_at
@@ -45,13 +45,16 @@ CALM_S_MAX: Final = 60.0
 CALM_PAGE_S: Final = 5.0
 OPEN: Final = (Stage.HELD, Stage.ASIDE)
 SETTLED: Final = (Stage.QUARANTINED, Stage.DROPPED)
-SPOILING: Final[Mapping[Spoiling, tuple[Fault, str]]] = {
-    "refuse": (Fault.REFUSE, BAD_SERVICE),
-    "refuse-all": (Fault.REFUSE, ""),
-    "crash": (Fault.CRASH, BAD_SERVICE),
-    "full": (Fault.UNAVAILABLE, ""),
+SPOILING: Final[Mapping[Spoiling, tuple[Fault, str, str]]] = {
+    "refuse": (Fault.REFUSE, BAD_SERVICE, ""),
+    "refuse-all": (Fault.REFUSE, "", KEY_MARK),
+    "crash": (Fault.CRASH, BAD_SERVICE, ""),
+    "full": (Fault.UNAVAILABLE, "", ""),
 }
-"""The kind of fault, and the service that it is about; empty for all."""
+"""The kind of fault, and the service and the part of an alert key that it is about; without either it hits all calls,
+also those that keep progress and the region's own words: a store that is full takes none of them, a release that judges
+entries wrongly is not asked about them.
+"""
 SKEW_EVERY_S: Final = 0.2
 
 
@@ -235,9 +238,18 @@ class LocalTarget:
 
     async def spoil(self, region: str, how: Spoiling) -> None:
         """As `Target` says."""
-        kind, service = SPOILING[how]
-        rule = Rule(id=f"{how}-{region}", region=region, port="store", kind=kind, op="write", service=service)
-        self._switch.set_rule(rule)
+        kind, service, key = SPOILING[how]
+        self._switch.set_rule(
+            Rule(
+                id=f"{how}-{region}",
+                region=region,
+                port="store",
+                kind=kind,
+                op="write",
+                service=service,
+                dedup_key=key,
+            )
+        )
         await asyncio.sleep(NOTICE_S)
 
     async def mend(self, region: str, how: Spoiling) -> None:

@@ -24,6 +24,8 @@ from tocsin.ops.supervisor import LocalSet
 
 PAGE: Final = 1_000
 TRIGGER: Final = "trigger"
+KEY_MARK: Final = "/"
+"""In the alert key of every event of a drill."""
 
 
 class Scene:
@@ -42,6 +44,7 @@ class Scene:
         """Of each alert's incident, when it was accepted."""
         self.excused_until_s = 0.0
         """Alerts before this (monotonic) may page once a side."""
+        self._mine = KEY_MARK.join((name, str(self.began_us), ""))
         self._history = history
         self._in_flight = in_flight
         self._services = {id: key for id, key in local.routing_keys.items() if id != BAD_SERVICE}
@@ -113,7 +116,7 @@ class Scene:
         return {
             "routing_key": routing_key,
             "event_action": "trigger",
-            "dedup_key": f"{self.name}/{self.began_us}/{key}",
+            "dedup_key": self._mine + key,
             "payload": {"summary": f"drill {self.name}: {key}", "source": "drill", "severity": "warning"},
         }
 
@@ -175,8 +178,7 @@ class Scene:
             after = entries[-1].key
             ours = (entry for entry in entries if entry.action == TRIGGER)
             keys.update(entry.key.parent.dedup_key for entry in ours)
-        mine = f"{self.name}/{self.began_us}/"
-        return sum(count - 1 for key, count in keys.items() if key.startswith(mine))
+        return sum(count - 1 for key, count in keys.items() if key.startswith(self._mine))
 
     def _pages(self, feedback: Any, page_s: float) -> PageCounts:
         account = self.pages.account(feedback)
