@@ -348,6 +348,14 @@ def test_an_intent_in_hand_at_a_restart_ends_as_unknown_and_its_page_is_made_aga
     ]
 
 
+def test_an_intent_of_an_owner_before_us_that_is_read_late_is_ended_at_the_next_tick() -> None:
+    machine = Machine.sending()
+    orphan = Intent(IntentId("a", EPOCH - 1, 4), ChannelKey("ann", "phone", "high"), b"", us(4), us(4), 0, "due")
+    assert every(machine.do(FeedbackRead([orphan]), 5), SayEnd) == []
+    [say] = every(machine.tick(6), SayEnd)
+    assert (say.end.id, say.end.outcome, say.end.at_us) == (orphan.id, Outcome.UNKNOWN, us(6))
+
+
 def test_what_is_kept_is_said_at_a_tick_or_after_a_keep_and_at_the_stop_at_once() -> None:
     machine = Machine()
     assert every(machine.effects, Keep) == []

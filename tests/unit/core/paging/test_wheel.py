@@ -79,3 +79,10 @@ def test_moments_of_one_tick_wake_together_at_its_end_and_none_before_the_first(
     wheel: Wheel[Item] = Wheel()
     wheel.put(Item(), at_us, 0)
     assert wheel.wakes_us() == tick * TICK_US
+
+
+@pytest.mark.parametrize(("ticks", "tick"), [(FAR_TICKS, FAR_TICKS + 1), (FAR_TICKS + 1, FAR_TICKS)])
+def test_what_is_farther_off_than_the_limit_wakes_early_and_nothing_else_does(ticks: int, tick: int) -> None:
+    wheel: Wheel[Item] = Wheel()
+    wheel.put(Item(), (1 + ticks) * TICK_US, TICK_US)
+    assert wheel.wakes_us() == tick * TICK_US
