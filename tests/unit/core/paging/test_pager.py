@@ -222,6 +222,17 @@ def test_a_region_that_stands_behind_another_waits_its_backstop_out_and_says_so(
     assert machine.pager.readings().waiting == 0
 
 
+def test_a_channel_whose_moment_is_yet_to_come_leaves_it_to_nobody() -> None:
+    machine = Machine("a", "b", person=person("ann", ("phone", 15)))
+    machine.do(CaughtUp(), 0)
+    machine.do(FeedbackRead([Pulse("b", 1, 1, 0, fit=True)]), 0)
+    machine.tick(1, fit=False)
+    machine.do(Assigned([assigned(1, 1)]), 1)
+    machine.do(PersonIs("ann", person("ann", ("phone", 14))), 1)  # its channels are looked at
+    readings = machine.pager.readings()
+    assert (readings.waiting, readings.pending, machine.pager.wakes_us()) == (0, 1, us(15))
+
+
 def test_a_region_whose_turn_it_becomes_pages_at_once() -> None:
     machine = Machine("a", "b")
     machine.do(CaughtUp(), 0)
@@ -294,6 +305,27 @@ def test_a_step_looks_at_so_many_channels_and_the_rest_is_for_the_next(monkeypat
     decided = [[one.channel.method for say in every(step, SayIntents) for one in say.intents] for step in steps]
     assert sorted(method for methods in decided for method in methods) == ["mail", "phone"]
     assert [len(methods) for methods in decided] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "is_deleted"),
+    [(19, False), (0, True)],
+    ids=["before its rule was due", "with its page under way"],
+)
+def test_a_channel_that_was_forgotten_before_it_woke_is_looked_at_no_more(delay_s: float, *, is_deleted: bool) -> None:
+    pager = Pager("a", 0, EPOCH, ("a",), PagingLimits(remember_s=5), [], now(0))
+    pager.step(CaughtUp(), now(0))
+    pager.step(PersonIs("ann", person("ann", ("phone", delay_s))), now(0))
+    pager.step(Assigned([assigned(1, 0)]), now(0))
+    pager.step(Assigned([assigned(1, 0, version=2, status="resolved")]), now(0))
+    if is_deleted:
+        pager.step(PersonIs("ann", None), now(0))
+    for at_s in range(1, 19):
+        pager.step(Tick(fit=True), now(at_s))
+    assert (pager.readings().channels, pager.readings().pending) == (0, 1)
+    for at_s in range(19, 130):
+        assert every(pager.step(Tick(fit=True), now(at_s)), SayIntents) == []
+    assert (pager.readings().pending, pager.wakes_us()) == (0, None)
 
 
 # What may be asked --------------------------------------------------------------------------------------------------
