@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from tocsin.cli import output
-from tocsin.cli.sight import now_us
+from tocsin.cli.sight import now_us, record
 from tocsin.config import ConfigError, Problem, nearest
 from tocsin.core.directory import Kind
 from tocsin.core.paging.feedback import Outcome
 from tocsin.core.paging.people import Method, MethodKind, Person
 from tocsin.engines.addresses import shown
+from tocsin.engines.audit import Deed
 from tocsin.ops import directory as directories
 from tocsin.roles.delivery import inbox, signing
 from tocsin.roles.delivery.opening import inbox_file, means, wording
@@ -129,6 +130,7 @@ async def _secret(settings: Settings, user: str, id: str, region: str | None, *,
         raise ConfigError([Problem("METHOD", "", f"{id!r} is of the kind {method.kind}: only webhooks are signed")])
     key = signing.load_key(settings.path(by.delivery.key_file))
     found = signing.shown(signing.secret_of(key, person.id, method.id))
+    record(settings, by.name, Deed.SECRET_SHOWN, user=person.id, method=method.id)
     if as_json:
         output.show_json({"user": person.id, "method": method.id, "secret": found})
     else:

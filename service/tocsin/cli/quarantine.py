@@ -12,11 +12,12 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 
 from tocsin.cli import output
-from tocsin.cli.sight import Sight, now_us, sight, speaker, when
+from tocsin.cli.sight import Sight, now_us, record, sight, speaker, when
 from tocsin.core.failures import Failure
 from tocsin.core.ids import RequestKey
 from tocsin.core.kept import Kept, Stage
 from tocsin.core.statements import PersonWord, RequestOrder
+from tocsin.engines.audit import Deed
 from tocsin.engines.errors import Unavailable
 from tocsin.engines.opening import open_store
 from tocsin.ops import documents
@@ -288,6 +289,7 @@ async def _order(
             for key, partition in chosen.items():
                 orders[partition].append(seen.ledgers.request_order(key, partition, order.word, who))
             region = await say(seen.reached.logs, seen.topology, orders)
+            record(settings, region, Deed.SAID, word=order.word, why=order.why, count=len(chosen), requests=names)
     if order.as_json:
         said = {"word": str(order.word), "said_in": region, "requests": [key.printed for key in chosen]}
         output.show_json(said)
@@ -353,6 +355,7 @@ async def _release(settings: Settings, name: str, *, yes: bool, as_json: bool) -
             before = await documents.release_budget(store)
         finally:
             await store.close()
+        record(settings, name, Deed.BUDGET_RELEASED, spent=before.spent, counted=before.counted)
     if as_json:
         output.show_json({"region": name, "spent": before.spent, "counted": list(before.counted)})
     elif before.spent or before.counted:

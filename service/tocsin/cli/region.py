@@ -153,7 +153,8 @@ def remove(
 
 async def _say(settings: Settings, name: str, deed: Deed, why: str, *, force: bool, yes: bool) -> None:
     """Says a word about a region in all partitions of the first ledger that takes it, another region's if it can."""
-    from tocsin.cli.sight import sight, speaker
+    from tocsin.cli.sight import record, sight, speaker
+    from tocsin.engines.audit import Deed as Audited
     from tocsin.engines.errors import Unavailable
     from tocsin.ops.ledger import say
 
@@ -175,6 +176,7 @@ async def _say(settings: Settings, name: str, deed: Deed, why: str, *, force: bo
         # What a region is cut off from, it cannot tell: others first.
         logs = dict(sorted(seen.reached.logs.items(), key=lambda item: item[0] == name))
         where = await say(logs, seen.topology, {number: [order] for number in range(seen.ledgers.partitions)})
+        record(settings, where, Audited.SAID, word=order.word, why=why, about=f"region {name}")
     typer.echo(f"said {order.word} of region {name} in the ledger of region {where}; the mirrors carry it on")
 
 

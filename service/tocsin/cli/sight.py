@@ -15,6 +15,8 @@ from typing import NamedTuple
 import typer
 
 from tocsin.cli import output
+from tocsin.engines.audit import Deed
+from tocsin.engines.opening import audit_trail
 from tocsin.ops.explain import When
 from tocsin.ops.ledger import Ledgers, Speaker
 from tocsin.ops.locate import Located, locate
@@ -78,6 +80,11 @@ async def sight(settings: Settings, *, only: str | None = None) -> AsyncIterator
         topology.region(only)
     async with reachable(settings, topology, only=only) as reached:
         yield Sight(topology, reached, await Ledgers.read_from(reached.logs, topology))
+
+
+def record(settings: Settings, region: str, deed: Deed, **about: object) -> None:
+    """Writes into a region's audit trail what the person who runs this command did."""
+    audit_trail(settings, region).changed(deed, by=speaker("").by, **about)
 
 
 def when(now_us: int) -> When:

@@ -45,6 +45,12 @@ class Deed(StrEnum):
     """A person did something to an incident, or tried to."""
     DIRECTORY = "directory"
     """Somebody changed a service or a user, or tried to."""
+    SAID = "said"
+    """A person said a word about requests or a region in the ledger, which has it too."""
+    BUDGET_RELEASED = "budget_released"
+    """A person let a region go on that had spent its budget."""
+    SECRET_SHOWN = "secret_shown"  # noqa: S105 (a word)
+    """Somebody was shown the secret that a webhook's receiver checks signatures by."""
     TOKEN_CREATED = "token_created"  # noqa: S105 (a word)
     TOKEN_ROTATED = "token_rotated"  # noqa: S105
     TOKEN_REVOKED = "token_revoked"  # noqa: S105

@@ -95,6 +95,10 @@ def test_a_receivers_own_library_takes_the_secret_and_what_is_signed_by_it(run: 
     headers = signing.headers(signing.secret_of(key, "ben", "hook"), "a-1-1-ben", now_s, body)
     assert Webhook(secret).verify(body, headers) == {"type": "page"}
 
+    shown = run("audit", "ls", "--action", "secret_shown").stdout
+    assert "user=ben method=hook" in shown
+    assert secret not in shown
+
 
 def test_only_a_webhook_has_a_secret(run: Run) -> None:
     result = run("notify", "secret", "ann", "box")

@@ -120,6 +120,8 @@ def test_a_drop_says_how_to_undo_it_and_is_not_done_unasked(run: Run, kept_rows:
 
     run("quarantine", "drop", BAD.key.printed, "--yes")
     assert [order.word for _, order in kept_rows.orders("a")] == [PersonWord.DROPPED]
+    (line,) = json.loads(run("audit", "ls", "--action", "said", "--json").stdout)
+    assert (line["word"], line["count"], line["requests"]) == ("dropped", 1, [BAD.key.printed])
 
 
 def said(key: RequestKey, region: str, word: Word, since_us: int) -> Said:
@@ -186,6 +188,8 @@ def test_a_spent_budget_is_released_once_it_is_confirmed(run: Run, kept_rows: Pr
     document = kept_rows.in_store("a", lambda store: store.document("budget"))
     assert (document.version, Budget.decode(document.value)) == (8, Budget())
     assert "nothing was counted" in run("quarantine", "release-budget", "--region", "a", "--yes").stdout
+    (line,) = json.loads(run("audit", "ls", "--action", "budget_released", "--json").stdout)
+    assert (line["region"], line["counted"], line["spent"]) == ("a", ["checkout", "search"], True)
 
 
 def test_that_nothing_is_kept_is_said_only_when_all_was_read(run: Run, premises: Premises) -> None:

@@ -123,6 +123,14 @@ def test_a_drain_is_said_in_every_partition_of_another_regions_ledger(run: Run, 
     assert premises.region_orders("a") == []
 
 
+def test_who_drained_a_region_is_in_the_audit_trail_of_where_it_was_said(run: Run, premises: Premises) -> None:
+    premises.make()
+    run("region", "drain", "a", "--why", "storm", "--yes")
+    (line,) = json.loads(run("audit", "ls", "--action", "said", "--json").stdout)
+    assert (line["region"], line["word"], line["about"], line["why"]) == ("b", "drained", "region a", "storm")
+    assert "@" in line["by"]
+
+
 def test_a_join_and_a_removal_are_numbered_above_what_was_said(run: Run, premises: Premises) -> None:
     premises.make()
     run("region", "drain", "a", "--yes")

@@ -49,7 +49,10 @@ CHANGES_MAX: Final = 10
 CHANGES_S: Final = 86_400.0
 ENTRIES_MAX: Final = 10
 TEXT_MAX: Final = 120
-_CHANGES: Final = frozenset({Deed.DIRECTORY, Deed.TOKEN_CREATED, Deed.TOKEN_ROTATED, Deed.TOKEN_REVOKED})
+_CHANGES: Final = frozenset(
+    {Deed.DIRECTORY, Deed.BUDGET_RELEASED, Deed.TOKEN_CREATED, Deed.TOKEN_ROTATED, Deed.TOKEN_REVOKED}
+)
+"""What the ledger does not have: a person's words are read there."""
 
 
 # Incidents and pages -------------------------------------------------------------------------------------------------
@@ -234,14 +237,16 @@ def _audited(settings: Settings, region: str, since_us: int) -> set[Change]:
                 continue
             if at_us < since_us or len(found) == CHANGES_MAX:
                 break
-            found.add(Change(at_us=at_us, by=str(line.get("by", "")), what=_deed(line)))
+            found.add(Change(at_us=at_us, by=str(line.get("by", "")), what=_deed(region, line)))
     except OSError:  # another's file, or none: what is known without it is told
         pass
     return found
 
 
-def _deed(line: Mapping[str, Any]) -> str:
+def _deed(region: str, line: Mapping[str, Any]) -> str:
     if line["action"] == Deed.DIRECTORY:
         outcome = "" if line.get("outcome") == "recorded" else f" ({line.get('outcome', 'outcome not known')})"
         return _text(f"{line.get('does', 'changed')} {line.get('record', 'the directory')}{outcome}")
+    if line["action"] == Deed.BUDGET_RELEASED:
+        return _text(f"released the budget of region {region}; counted: {', '.join(map(str, line.get('counted', [])))}")
     return _text(f"{str(line['action']).replace('_', ' ')}: {line.get('name', '')} ({line.get('scope', '')})")

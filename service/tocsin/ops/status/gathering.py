@@ -73,7 +73,7 @@ async def gather(
         facts.paging, facts.entries, facts.changes = await asyncio.gather(
             course.paging(settings, topology, reached, best, now_us),
             course.entries(reached.stores, READ_S_MAX),
-            course.changes(settings, [place.name for place in asked], heartbeats.orders(), now_us),
+            course.changes(settings, [place.name for place in asked], heartbeats.orders, now_us),
         )
     facts.at_us = clock_us()
     return facts

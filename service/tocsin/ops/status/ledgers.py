@@ -29,6 +29,8 @@ class Heartbeats:
 
     def __init__(self) -> None:
         self._books: dict[tuple[str, str], dict[int, Book]] = {}
+        self.orders: set[RegionOrder | RequestOrder] = set()
+        """Words of people, those included that a later one took back."""
 
     @classmethod
     async def read(cls, logs: Mapping[str, Log], topology: Topology, within_s: float) -> "Heartbeats":
@@ -57,7 +59,9 @@ class Heartbeats:
                         fetched = await log.fetch(
                             topic, partition, offset, records_max=TAIL_RECORDS, bytes_max=BYTES_MAX, wait_s=0.0
                         )
-                        book.merge_all(decode_statement(record.key, record.value) for _, record in fetched.records)
+                        said = [decode_statement(record.key, record.value) for _, record in fetched.records]
+                        book.merge_all(said)
+                        self.orders.update(one for one in said if isinstance(one, RegionOrder | RequestOrder))
                         offset = fetched.next_offset
         except (EngineError, TimeoutError):
             if not any(book.standings for book in books.values()):
@@ -80,7 +84,7 @@ class Heartbeats:
         ]
         if not said:
             return None
-        at_us, log, last = max(said, key=lambda one: one[0])
+        at_us, log, last = max(said, key=lambda one: (one[0], one[1] == region))
         source = "its heartbeat" if log == region else f"its heartbeat in the log of region {log}"
         if now_us - at_us > SILENT_S * 1e6:
             return Condition(state=State.SILENT, at_us=at_us, source=source, since_us=at_us), last
@@ -90,16 +94,6 @@ class Heartbeats:
     def _standings(self, log: str, origin: str) -> Iterator[Standing]:
         for book in self._books.get((log, origin), {}).values():
             yield from (one for replica, one in book.standings.items() if replica.region == origin)
-
-    # What people said --------------------------------------------------------------------------------------------
-
-    def orders(self) -> list[RegionOrder | RequestOrder]:
-        """The last word of people on each region and request, each once."""
-        found: set[RegionOrder | RequestOrder] = set()
-        for books in self._books.values():
-            for book in books.values():
-                found.update(book.region_orders.values(), book.orders.values())
-        return list(found)
 
 
 def state_of(*, drained: bool, ill: bool, halted: bool) -> State:

@@ -122,6 +122,8 @@ def _role_down(_facts: Facts, region: Region) -> Iterator[Seen]:
     gone = [role for role in known if role.health is Health.NO_ANSWER]
     is_explained = region.condition.state in {State.ILL, State.HALTED}
     unready = [role for role in known if role.health is Health.NOT_READY and not _is_clock(role) and not is_explained]
+    if region.condition.state is State.SILENT and not region.condition.source:
+        yield Seen(f"no creator has written anything of {_few(region.condition.why)}", region.condition.since_us)
     if gone or unready:
         names = [f"{role.name} ({role.health}: {_few(role.reasons, 1)})" for role in (*gone, *unready)]
         yield Seen(_few(names))
