@@ -279,6 +279,7 @@ async def test_a_responder_whom_nothing_reaches_is_told_once(
         await asyncio.sleep(0.1)
     told = [record for record in caplog.records if getattr(record, "action", "") == "responder_unreachable"]
     assert [record.message for record in told] == ["responder ann of service payments has no contact method"]
+    assert directory.unreachable == 1
 
 
 # One partition's users -----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from tocsin.engines.faults import Fault, FaultSwitch, Rule
 from tocsin.engines.faulty import FaultyLog
 from tocsin.roles import clocks
 from tocsin.roles.clocks import PeerClocks, unsynchronised
+from tocsin.telemetry import Gauge
 
 TOPIC = "b.requests"
 
@@ -62,6 +63,15 @@ async def test_a_lag_and_a_lead_within_the_bound_are_nothing(region: Region, ahe
     await region.tick(ahead_s)
 
     assert region.clocks.unready() == []
+
+
+@pytest.mark.parametrize(("ahead_s", "shown_s"), [(-2.5, 0.0), (0.25, 0.25), (2.5, 2.5)])
+async def test_a_lead_is_shown_as_it_was_when_it_was_read(region: Region, ahead_s: float, shown_s: float) -> None:
+    assert list(region.clocks.readings()) == []
+    await region.tick(ahead_s)
+    region.clock.go(1)
+
+    assert list(region.clocks.readings()) == [(Gauge.CLOCK_OFFSET_S, shown_s, {"peer": "b"})]
 
 
 async def test_a_lead_above_the_bound_is_said_until_the_ticks_are_right_again(region: Region) -> None:

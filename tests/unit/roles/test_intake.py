@@ -16,7 +16,8 @@ from tocsin.core.requests import Tick, decode_record
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.faults import Fault
 from tocsin.roles.intake import Intake
-from tocsin.telemetry import Meters
+from tocsin.telemetry import Histogram, Meters
+from tocsin.telemetry.meters import Spread
 
 # Taken ----------------------------------------------------------------------------------------------------------
 
@@ -279,6 +280,11 @@ async def test_above_the_bound_events_are_turned_away_untried(door: Door, meters
     assert counted(meters, "tocsin.bound.max") == {"events_in_flight": 3}
     assert counted(meters, "tocsin.intake.accepted") == {"": 3}
     assert counted(meters, "tocsin.intake.refused") == {"503": 5}
+    times = dict(meters.collect())[Histogram.ANSWER_S]
+    assert {labels: spread.total for labels, spread in times.items() if isinstance(spread, Spread)} == {
+        (("status", "2xx"),): 3,
+        (("status", "5xx"),): 5,
+    }
     await client.aclose()
 
 

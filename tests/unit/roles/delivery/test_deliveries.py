@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
+from msgspec.structs import replace
 
 from tests.unit.roles.delivery.bundles import assignment, bundle
 from tocsin.core.paging.effects import Bundle, Ended
@@ -16,7 +17,8 @@ from tocsin.roles.delivery.carrier import Terms
 from tocsin.roles.delivery.deliveries import Deliveries, Means
 from tocsin.roles.delivery.message import Message
 from tocsin.roles.delivery.provider import Delivery, refused
-from tocsin.telemetry import Counter, Identity, Meters
+from tocsin.telemetry import Counter, Histogram, Identity, Meters
+from tocsin.telemetry.meters import Spread
 
 MAIL = Method("mail", MethodKind.EMAIL, "ada@example.org")
 HOOK = Method("hook", MethodKind.WEBHOOK, "https://hooks.example.org/ada")
@@ -297,6 +299,25 @@ async def test_a_storm_of_ten_thousand_pages_ends_whole_within_the_bound() -> No
     assert {end.reason for end in refused} == {"too many pages wait for providers here"}
     assert len({end.id.sequence for end in at.ends}) == 10_000
     assert sum(end.outcome is Outcome.DELIVERED for end in at.ends) == 9_000
+
+
+async def test_how_late_a_page_is_is_told_once_a_provider_took_it() -> None:
+    meters = Meters(Identity("a", "blue", "notifier"))
+    mail = Scripted(DOWN, TAKEN)
+    deliveries = Deliveries({"email": Means(mail, QUICK)}, plain.render, meters, end_s_max=30.0, queue_max=10)
+    running = asyncio.create_task(deliveries.run())
+    at = Desk(deliveries)
+    one = bundle(methods=(MAIL,))
+    began_us = time.time_ns() // 1_000
+    at.hand_over(one._replace(intent=replace(one.intent, due_us=began_us - 7_000_000)))
+    assert Histogram.LATE_S not in dict(meters.collect())
+    await at.until(1)
+    running.cancel()
+
+    [spread] = dict(meters.collect())[Histogram.LATE_S].values()
+    assert isinstance(spread, Spread)
+    assert spread.total == 1
+    assert 7.0 <= spread.sum_s <= 7.0 + (time.time_ns() / 1_000 - began_us) / 1e6
 
 
 async def test_how_calls_ended_is_counted_by_kind() -> None:
