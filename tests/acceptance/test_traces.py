@@ -1,4 +1,4 @@
-"""One event's trace, from the door of one region to the mail that the other one sends."""
+"""One event's trace, from the door of one region to the mail that the other one sends. It is drawn to build/traces."""
 
 import asyncio
 import json
@@ -16,10 +16,12 @@ import yaml
 from tests.acceptance.conftest import REPOSITORY, environment
 from tests.collector import Collector, Seen, collecting
 from tests.unit.roles.delivery.mail_server import MailServer, serving
+from tests.waterfall import waterfall
 from tocsin.ops.supervisor import LocalSet
 from tocsin.settings import Settings
 
 SEEN_S_MAX = 45.0
+pytestmark = pytest.mark.timeout(180)  # two regions start, and spans are sent every other second
 KEY = "d" * 32
 TRACE, SENDER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PAGING = {"pace_s": 0.5, "look_ahead_s": 0.05, "backstop_s": 3.0, "silence_s": 2.0, "keep_every_s": 0.2}
@@ -97,6 +99,9 @@ async def test_a_trace_leads_from_the_door_of_one_region_to_the_mail_of_the_othe
 
     spans = await seen(ground.collector, {("call provider", "b"), ("store set", "a"), ("POST /v2/enqueue", "a")})
 
+    picture = REPOSITORY / "build" / "traces" / "door-to-mail.svg"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_text(waterfall(spans), encoding="utf-8")
     door, stored_a, stored_b, page, call = (
         only(spans, name, region)
         for name, region in (

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TextIO
 
-SECRETS: Final = ("api_key", "authorization", "cookie", "password", "routing_key", "secret", "token")
+SECRETS: Final = ("api_key", "authorization", "cookie", "otlp_headers", "password", "routing_key", "secret", "token")
 """Fields whose values are never shown, alone or as the end of a longer name (`admin_token`, `X-Routing-Key`)."""
 REDACTED: Final = "[redacted]"
 TEXT_MAX: Final = 8_192
