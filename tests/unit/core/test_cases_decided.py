@@ -18,6 +18,7 @@ from tocsin.core.effects import (
 from tocsin.core.failures import Kind
 from tocsin.core.kept import Decision, Stage
 from tocsin.core.statements import Opened, PersonWord, Said, Word
+from tocsin.core.verdict import Verdict
 
 GOOD = request(1)
 
@@ -128,6 +129,30 @@ def test_a_quarantine_ignores_news_that_could_not_reopen_it() -> None:
     assert not rows(alone.hear(alone.word(BAD.key, Word.FAILED, Kind.UNAVAILABLE, attempt=2)))
     assert alone.machine.cases.open[BAD.key].stage is Stage.QUARANTINED
     assert not every(alone.wait(60.0), Write), "and it is not retried"
+
+
+def test_what_was_set_aside_is_decided_again_with_the_news_of_a_peer_and_not_without() -> None:
+    alone = Alone.running()
+    alone.hear(alone.standing(2, ill=True), alone.word(BAD.key, Word.STORED))
+    alone.refused()
+    assert alone.machine.cases.open[BAD.key].verdict is Verdict.SET_ASIDE
+    before = alone.machine.cases.decided.copy()
+    alone.hear(alone.standing(3, ill=True))
+    assert alone.machine.cases.decided == before
+    alone.hear(alone.standing(4))
+    assert alone.machine.cases.open[BAD.key].verdict is Verdict.HALT
+
+
+def test_each_verdict_is_counted_as_often_as_it_is_given() -> None:
+    alone = Alone.running()
+    others = [request(1), request(2)]
+    for one in others:
+        alone.refused(one)
+    alone.hear(alone.standing(2, ill=True))
+    alone.fails.clear()
+    alone.wait(60.0)
+    counted = alone.machine.cases.decided
+    assert (counted[Verdict.SET_ASIDE], counted[Verdict.DONE]) == (2, 2)
 
 
 def test_a_quarantine_that_is_reopened_is_looked_for_anew_before_the_next_one() -> None:

@@ -415,3 +415,7 @@ def test_a_record_whose_header_has_another_digest_is_refused_by_the_creator() ->
     with pytest.raises(InvalidEvent) as refused:
         entry_of(foreign)
     assert refused.value.errors == ["the digest in the record's header is not that of the request"]
+
+
+def test_all_that_is_wrong_with_an_event_is_told_in_one_line() -> None:
+    assert str(InvalidEvent(*INVALID, ["this", "that"])) == "this; that"

@@ -349,3 +349,10 @@ def test_no_verdict_is_given_before_the_book_is_read_to_its_end() -> None:
 def test_before_it_takes_up_work_a_machine_takes_every_peer_to_hear_it() -> None:
     (neighbour,) = Alone().machine.known.neighbours(NOW)
     assert neighbour.can_be_asked
+
+
+def test_a_set_of_which_a_record_was_not_decoded_is_a_fault_of_the_shell() -> None:
+    alone = Alone.running()
+    whole = alone.fetched(*GOOD)
+    with pytest.raises(ValueError, match="shorter"):
+        alone.step(whole._replace(contents=whole.contents[:-1]))
