@@ -121,14 +121,16 @@ class Covers:
     def held_until_us(self, limits: PagingLimits) -> int:
         """Before this the channel is silent: an intent is in progress, or the last page was less than a pace ago.
 
-        An intent that lapsed is no page: it bothered nobody that we know of, so it does not pace.
+        A page that took longer than the pace held the channel to its end: from there the places count, or the regions
+        behind would all be due the moment they hear of it. An intent that lapsed is no page: it bothered nobody that we
+        know of, so it does not pace.
         """
         until_us = 0
         for flight in self.flights.values():
             if flight.in_progress:
                 until_us = max(until_us, flight.deadline_us)
-            elif flight.is_delivered:
-                until_us = max(until_us, flight.intent.at_us + us(limits.pace_s))
+            elif flight.end is not None and flight.is_delivered:
+                until_us = max(until_us, flight.intent.at_us + us(limits.pace_s), flight.end.at_us)
         return until_us
 
 

@@ -24,10 +24,10 @@ def end(outcome: Outcome, at_s: float, n: int = 1) -> End:
     return End(IntentId("a", 1, n), PHONE, outcome, us(at_s))
 
 
-def ended(outcome: Outcome, n: int = 1, at_s: float = 0.0) -> Flight:
-    """One that ended a second after it was decided."""
+def ended(outcome: Outcome, n: int = 1, at_s: float = 0.0, after_s: float = 1.0) -> Flight:
+    """One that ended so long after it was decided."""
     made = flight(n, at_s=at_s)
-    made.finish(end(outcome, at_s + 1, n), us(at_s + 1))
+    made.finish(end(outcome, at_s + after_s, n), us(at_s + after_s))
     return made
 
 
@@ -124,6 +124,7 @@ def test_a_pair_knows_each_intent_that_named_it_once_until_that_is_forgotten() -
         ([], None),
         ([flight(at_s=7)], 7 + DEADLINE_S),
         ([ended(Outcome.DELIVERED, at_s=7)], 7 + 60),
+        ([ended(Outcome.DELIVERED, at_s=7, after_s=90)], 7 + 90),  # a long call
         ([ended(Outcome.FAILED, at_s=7)], None),  # bothered nobody
         ([ended(Outcome.DELIVERED, 1, at_s=9), ended(Outcome.DELIVERED, 2, at_s=7)], 9 + 60),
         ([flight(1, at_s=9), ended(Outcome.DELIVERED, 2, at_s=7)], 9 + DEADLINE_S),
