@@ -1,6 +1,7 @@
 """`tocsin drill`: break something on purpose, and see whether what was promised holds."""
 
 import asyncio
+import contextlib
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -140,7 +141,14 @@ async def _run(drills: "list[Drill]", target: Name, out: Path) -> "list[Run]":
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop)
-    return [run async for run in run_drills(drills, target, out, screen)]
+    runs: list[Run] = []
+    try:
+        async with contextlib.aclosing(run_drills(drills, target, out, screen)) as campaign:
+            async for run in campaign:
+                runs.append(run)  # noqa: PERF401 - what ran before an interruption is told, too
+    except asyncio.CancelledError:
+        screen.say("interrupted while nothing was broken")
+    return runs
 
 
 def screen_summary(runs: "list[Run]") -> None:

@@ -2,7 +2,7 @@
 not hold, for what that left behind must not decide the next.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ class Audience(Protocol):
         """It ended; its report is in the folder."""
 
 
-async def run_drills(drills: Sequence[Drill], name: Name, out: Path, audience: Audience) -> AsyncIterator[Run]:
+async def run_drills(drills: Sequence[Drill], name: Name, out: Path, audience: Audience) -> AsyncGenerator[Run, None]:
     """Runs drills, in order; ends early when one was interrupted.
 
     Raises `Owned` while another runner has the place, `Misconfigured` when one was killed and left faults behind, and
