@@ -123,8 +123,9 @@ def test_the_end_of_a_hand_over_is_said_as_stage_two_told_it() -> None:
 def test_a_bundle_names_what_is_new_and_then_what_is_open_from_before_each_the_oldest_first() -> None:
     ann = person("ann", ("phone", 0), methods=("mail", "phone", "pager"))
     machine = Machine.sending(ann)
-    first = machine.decided(10, 1)
-    machine.do(Ended(first.id, Outcome.DELIVERED, "phone", ""), 10)
+    machine.tick(10)
+    [say] = every(machine.do(Assigned([assigned(1, 10), assigned(5, 3)]), 10), SayIntents)
+    machine.do(Ended(say.intents[0].id, Outcome.DELIVERED, "phone", ""), 10)
     for n, since_s in ((2, 50), (3, 40), (4, 45)):
         machine.tick(50)
         machine.do(Assigned([assigned(n, since_s)]), 50)
@@ -132,16 +133,11 @@ def test_a_bundle_names_what_is_new_and_then_what_is_open_from_before_each_the_o
     [say] = every(machine.tick(70), SayIntents)
     machine.do(Assigned([assigned(4, 45, status="resolved", version=2)]), 70)
     bundle = machine.handed_over(say.intents[0], 70)
-    assert [(item.assignment.title, item.is_new) for item in bundle.items] == [
-        ("#3", True),
-        ("#2", True),
-        ("#1", False),
-    ]
-    assert (bundle.person, bundle.method.id, [other.id for other in bundle.fallbacks]) == (
-        ann,
-        "phone",
-        ["mail", "pager"],
-    )
+    new, old = [assigned(3, 40), assigned(2, 50)], [assigned(5, 3), assigned(1, 10)]
+    assert [item.assignment for item in bundle.items] == new + old
+    assert [item.is_new for item in bundle.items] == [True, True, False, False]
+    others = [other.id for other in bundle.fallbacks]
+    assert (bundle.person, bundle.method.id, others) == (ann, "phone", ["mail", "pager"])
 
 
 @pytest.mark.parametrize(
