@@ -188,7 +188,7 @@ def judge(found: Sequence[Mutant], ends: Ends, *, complete: bool, took_s: float)
         print(f"{ends.of(mutant)}: {mutant.name}\n  - {mutant.was}\n  + {mutant.now}".replace("\n", "\n  "))
     for function, was, now in stale:
         print(f"stale row of {SURVIVORS.name}: {function}\n  - {was}\n  + {now}")
-    score = 1 - len(survived) / len(found) if found else 0.0
+    score = (len(tried) - len(survived)) / len(found) if found else 0.0
     told: dict[str, Any] = {
         "mutants": len(found),
         "tried": len(tried),
