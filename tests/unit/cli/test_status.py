@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import Result
 
 from tests.documents_made import status
@@ -115,6 +117,18 @@ def test_what_people_said_and_did_is_told_once_each_oldest_first(run: Run, ran: 
         "said drained of region b: storm",
         "said joined of region b",
     ]
+
+
+def test_what_one_command_changed_is_one_line(run: Run, ran: Premises, tmp_path: Path) -> None:
+    users = [{"id": f"user-{n}", "name": "X", "email": f"{n}@example.org"} for n in range(30)]
+    part = tmp_path / "part.yaml"
+    part.write_text(yaml.safe_dump({"services": [], "users": users}), encoding="utf-8")
+    applied = run("directory", "apply", str(part), "--yes")
+    assert applied.exit_code == 0, applied.stderr
+    lines = [one["what"] for one in told(run)[1]["facts"]["changes"]]
+    assert sum(int(line.split()[-2]) + 1 for line in lines) == 30  # two lines where the second changed in between
+    assert all(line.startswith("added user user-") for line in lines)
+    del ran
 
 
 def test_what_is_kept_is_counted_with_since_when(run: Run, ran: Premises, now_us: int) -> None:

@@ -164,21 +164,22 @@ def _page(page: Found) -> Page:
 # The log -------------------------------------------------------------------------------------------------------------
 
 
-async def entries(stores: Mapping[str, Store], within_s: float) -> list[Entry]:
-    """The latest entries of the regions' logs, each once, oldest first; none of a region that does not answer."""
-    found: dict[Any, Row] = {}
-    for rows in await asyncio.gather(*(_latest(store, within_s) for store in stores.values())):
-        found |= {row.key: row for row in rows}
+async def entries(stores: Mapping[str, Store], within_s: float) -> list[Entry] | None:
+    """The latest entries of the regions' logs, each once, oldest first; None when no store answers."""
+    read = await asyncio.gather(*(_latest(store, within_s) for store in stores.values()))
+    if all(rows is None for rows in read):
+        return None
+    found = {row.key: row for rows in read for row in rows or ()}
     latest = sorted(found.values(), key=lambda row: row.order)[-ENTRIES_MAX:]
     return [Entry(at_us=row.received_us, region=row.region, what=_text(_what(row))) for row in latest]
 
 
-async def _latest(store: Store, within_s: float) -> Sequence[Row]:
+async def _latest(store: Store, within_s: float) -> Sequence[Row] | None:
     try:
         async with asyncio.timeout(within_s):
             return await store.list_entries(EntryFilter(limit=ENTRIES_MAX))
     except (EngineError, TimeoutError):
-        return ()
+        return None
 
 
 def _what(row: Row) -> str:
@@ -215,7 +216,7 @@ async def changes(
     since_us = now_us - round(CHANGES_S * 1e6)
     found = {_ordered(order) for order in orders if order.at_us >= since_us}
     for region in regions:
-        found |= await asyncio.to_thread(_audited, settings, region, since_us)
+        found.update(await asyncio.to_thread(_audited, settings, region, since_us))
     # What was done to a token stands in the trail of every region, at a moment of its own.
     each = {(one.at_us // 1_000_000, one.by, one.what): one for one in found}
     return sorted(each.values(), key=lambda one: (one.at_us, one.what))[-CHANGES_MAX:]
@@ -227,26 +228,31 @@ def _ordered(order: RegionOrder | RequestOrder) -> Change:
     return Change(at_us=order.at_us, by=order.by, what=_text(f"said {order.word} of {about}{why}"))
 
 
-def _audited(settings: Settings, region: str, since_us: int) -> set[Change]:
-    """What a region's audit trail has of changes since then. Its lines are read the latest first."""
-    found: set[Change] = set()
+def _audited(settings: Settings, region: str, since_us: int) -> list[Change]:
+    """What a region's audit trail has of changes since then, the latest first; what one command did is one change."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     try:
         for line in lines(audit_path(settings, region)):
-            at_us = line.get("at_us")
-            if not isinstance(at_us, int) or line.get("action") not in _CHANGES:
+            at_us, action = line.get("at_us"), line.get("action")
+            if not isinstance(at_us, int) or action not in _CHANGES:
                 continue
-            if at_us < since_us or len(found) == CHANGES_MAX:
+            if at_us < since_us or len(groups) > CHANGES_MAX:
                 break
-            found.add(Change(at_us=at_us, by=str(line.get("by", "")), what=_deed(region, line)))
+            alike = line.get("name") if action != Deed.DIRECTORY else (line.get("does"), line.get("outcome"))
+            groups.setdefault((at_us // 1_000_000, action, line.get("by"), alike), []).append(line)
     except OSError:  # another's file, or none: what is known without it is told
         pass
-    return found
+    return [
+        Change(at_us=some[-1]["at_us"], by=str(some[0].get("by", "")), what=_deed(region, some[-1], len(some) - 1))
+        for some in groups.values()
+    ]
 
 
-def _deed(region: str, line: Mapping[str, Any]) -> str:
+def _deed(region: str, line: Mapping[str, Any], more: int) -> str:
     if line["action"] == Deed.DIRECTORY:
         outcome = "" if line.get("outcome") == "recorded" else f" ({line.get('outcome', 'outcome not known')})"
-        return _text(f"{line.get('does', 'changed')} {line.get('record', 'the directory')}{outcome}")
+        others = f" and {more:,} more" if more else ""
+        return _text(f"{line.get('does', 'changed')} {line.get('record', 'the directory')}{others}{outcome}")
     if line["action"] == Deed.BUDGET_RELEASED:
         return _text(f"released the budget of region {region}; counted: {', '.join(map(str, line.get('counted', [])))}")
     return _text(f"{str(line['action']).replace('_', ' ')}: {line.get('name', '')} ({line.get('scope', '')})")

@@ -202,5 +202,5 @@ class Facts(msgspec.Struct, kw_only=True):
     paging: Paging = msgspec.field(default_factory=Paging)
     changes: list[Change] = []
     """Oldest first."""
-    entries: list[Entry] = []
-    """Oldest first."""
+    entries: list[Entry] | None = None
+    """Oldest first; None when no region's log could be read."""

@@ -31,7 +31,7 @@ from tocsin.topology import Topology
 
 OPEN_S_MAX: Final = 4.0
 """How long a store or a log may take to answer at all."""
-READ_S_MAX: Final = 4.0
+READ_S_MAX: Final = 6.0
 """How long all that is asked of one region's store, log or ledgers may take."""
 ROLE_S_MAX: Final = 3.0
 """How long a role's admin port may take: a check of readiness takes two seconds at most."""
@@ -65,7 +65,7 @@ async def gather(
         now_us = clock_us()
         seen = {region.name: region for region in looks}
         for place in topology.regions:
-            region = seen.get(place.name) or Region(name=place.name)
+            region = seen.get(place.name) or Region(name=place.name, read_us=now_us)
             _hear(region, place, heartbeats, now_us)
             region.roles = healths.get(place.name, [])
             facts.regions.append(region)

@@ -213,10 +213,10 @@ def _changed(facts: Facts) -> Iterator[str]:
 
 
 def _log(facts: Facts) -> Iterator[str]:
-    for entry in facts.entries:
+    for entry in facts.entries or ():
         yield f"{_utc(entry.at_us)} {entry.region} {entry.what}"
     if not facts.entries:
-        yield "No entry could be read." if not facts.paging.region else "Nothing yet."
+        yield "No region's store could be read." if facts.entries is None else "Nothing yet."
 
 
 # 4 -------------------------------------------------------------------------------------------------------------------
@@ -239,11 +239,11 @@ def _side_by_side(facts: Facts) -> Iterator[tuple[str, ...]]:
     for name in [region.name for region in regions]:
         yield (f"heartbeat of {name}", *(_heard(region, name, now_us) for region in regions))
         yield (f"mirror of {name}", *(_mirror(region, name) for region in regions))
-    yield ("set aside", *(_kept(region, "set_aside") for region in regions))
-    yield ("quarantined", *(_kept(region, "quarantined") for region in regions))
-    yield ("held", *(_kept(region, "held") for region in regions))
-    yield ("budget", *(_budget(region) for region in regions))
-    yield ("roles", *(_roles(region) for region in regions))
+    yield ("set aside", *(_kept(region, "set_aside", now_us) for region in regions))
+    yield ("quarantined", *(_kept(region, "quarantined", now_us) for region in regions))
+    yield ("held", *(_kept(region, "held", now_us) for region in regions))
+    yield ("budget", *(_budget(region, now_us) for region in regions))
+    yield ("roles", *(_roles(region, now_us) for region in regions))
 
 
 def _state(condition: Condition, now_us: int) -> str:
@@ -277,11 +277,11 @@ def _mirror(region: Region, name: str) -> str:
     return "not known" if behind_s is None else f"{behind_s:,.1f} s behind"
 
 
-def _kept(region: Region, stage: str) -> str:
-    return "not known" if region.kept is None else f"{getattr(region.kept, stage):,} (now)"
+def _kept(region: Region, stage: str, now_us: int) -> str:
+    return "not known" if region.kept is None else f"{getattr(region.kept, stage):,} ({_ago(region.read_us, now_us)})"
 
 
-def _budget(region: Region) -> str:
+def _budget(region: Region, now_us: int) -> str:
     if region.budget_counted is None:
         return "not known"
     return (
@@ -289,13 +289,13 @@ def _budget(region: Region) -> str:
     )
 
 
-def _roles(region: Region) -> str:
+def _roles(region: Region, now_us: int) -> str:
     known = [role for role in region.roles if role.health is not Health.UNKNOWN]
     if not known:
         return "not known"
     ready = [role for role in known if role.health is Health.READY]
     others = "".join(f", {role.name}: {role.health}" for role in known if role.health is not Health.READY)
-    return f"{len(ready)} of {len(known)} ready{others} (now)"
+    return f"{len(ready)} of {len(known)} ready{others} ({_ago(region.read_us, now_us)})"
 
 
 # 6 -------------------------------------------------------------------------------------------------------------------

@@ -47,7 +47,8 @@ def region(name: str, **given: Any) -> Region:
 
 def facts(*, a: Region | None = None, b: Region | None = None, **given: Any) -> Facts:
     """Facts of both regions; well, but for what is given."""
-    return Facts(at_us=NOW_US, regions=[a or region("a"), b or region("b")], **({"paging": Paging(region="a")} | given))
+    well: dict[str, Any] = {"paging": Paging(region="a"), "entries": []}
+    return Facts(at_us=NOW_US, regions=[a or region("a"), b or region("b")], **(well | given))
 
 
 def page(**given: Any) -> Page:
