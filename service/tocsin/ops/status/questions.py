@@ -284,9 +284,9 @@ def _kept(region: Region, stage: str, now_us: int) -> str:
 def _budget(region: Region, now_us: int) -> str:
     if region.budget_counted is None:
         return "not known"
-    return (
-        f"{'spent, ' if region.budget_spent else ''}{len(region.budget_counted)} of {region.budget_max} services (now)"
-    )
+    spent = "spent, " if region.budget_spent else ""
+    age = _ago(region.read_us, now_us)
+    return f"{spent}{len(region.budget_counted)} of {region.budget_max} services ({age})"
 
 
 def _roles(region: Region, now_us: int) -> str:
