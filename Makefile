@@ -11,7 +11,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs alerts client-deps server-deps test test-fast test-faults-long test-history test-api test-infra mutate sim explore demo drills bench bench-quick clean
+.PHONY: help .venv lint format docs alerts client-deps server-deps test test-fast test-faults-long test-runbooks test-history test-api test-infra mutate sim explore demo drills bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,10 +56,13 @@ test: $(READY) ## all tests of a pull request
 	$(BIN)/pytest tests
 
 test-fast: $(READY) ## the same without servers and without those of the whole system
-	WITHOUT_SERVERS=1 $(BIN)/pytest tests --ignore=tests/acceptance --ignore=tests/faults
+	WITHOUT_SERVERS=1 $(BIN)/pytest tests --ignore=tests/acceptance --ignore=tests/faults --ignore=tests/runbooks/test_live.py
 
 test-faults-long: $(READY) ## kill, stop and cut every part of the real engines under load; results in build/faults
 	LONG=1 $(BIN)/pytest tests/faults
+
+test-runbooks: $(READY) ## runbooks against alerts, drills, commands, and two regions that run
+	$(BIN)/pytest tests/runbooks
 
 test-history: $(READY) ## data that earlier versions wrote, read by today's code
 	$(BIN)/pytest tests/history
