@@ -84,6 +84,8 @@ class Times:
     began_s: float
     injected_s: float | None = None
     """The first action began."""
+    complete_s: float | None = None
+    """The last action began: from here the fault is whole."""
     acted_s: float | None = None
     """The last action was done."""
     evident_s: float | None = None
@@ -125,7 +127,7 @@ class Run:
         times = self.times
         mended_s = times.healed_s if self.drill.rollbacks else times.acted_s
         return {
-            "detect_s": _between(times.injected_s, times.evident_s),
+            "detect_s": _between(times.complete_s, times.evident_s),
             "page_s": None if self.account.slowest_page_s is None else round(self.account.slowest_page_s, 1),
             "recover_s": _between(mended_s, times.steady_s),
             "converge_s": _between(mended_s, times.agreed_s),

@@ -104,8 +104,8 @@ class Runner:
     async def _act(self, activity: Activity) -> None:
         """One action; what undoes it is on the disk before it is begun."""
         times = self._run.times
-        if times.injected_s is None:
-            times.injected_s = self._clock.now_s()
+        times.complete_s = self._clock.now_s()
+        times.injected_s = times.injected_s or times.complete_s
         undoing = ACTIONS[activity.func].undoing(activity.arguments, ACTIONS)
         if undoing is not None:
             self._journal.inject(activity.func, Undoing(*undoing))
@@ -134,8 +134,8 @@ class Runner:
 
     async def _evidence(self) -> None:
         """Waits for what has not been seen of the evidence."""
-        injected_s = self._run.times.injected_s or self._clock.now_s()
-        deadline_s = injected_s + PATIENCE * self._drill.limits.detect_s
+        complete_s = self._run.times.complete_s or self._clock.now_s()
+        deadline_s = complete_s + PATIENCE * self._drill.limits.detect_s
         while self._unseen() and self._clock.now_s() < deadline_s:
             await self._pass(LOOK_EVERY_S)
 
