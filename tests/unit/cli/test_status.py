@@ -1,5 +1,6 @@
 """`tocsin status` on what two regions left: what is read where, and what is said where it cannot be."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from tocsin.core.failures import Kind
 from tocsin.core.kept import Decision, Kept, Stage
 from tocsin.engines.store import Document
 from tocsin.engines.topics import make_topics
+from tocsin.ops.status.signs import SIGNS
 from tocsin.topology import load_topology
 
 Run = Callable[..., Result]
@@ -54,6 +56,15 @@ def told(run: Run, *words: str) -> tuple[int, dict[str, Any]]:
 
 def region(said: dict[str, Any], name: str) -> dict[str, Any]:
     return next(one for one in said["facts"]["regions"] if one["name"] == name)
+
+
+@pytest.mark.parametrize("look", sorted({sign.look for sign in SIGNS}))
+def test_every_command_that_it_recommends_exists_with_its_options(run: Run, look: str) -> None:
+    _, *words = look.split()
+    command = list(itertools.takewhile(lambda word: word[0] not in "-{", words))
+    shown = run(*command, "--help")
+    assert shown.exit_code == 0
+    assert all(word in shown.stdout for word in words if word.startswith("--"))
 
 
 def test_regions_that_are_well_are_told_with_when_that_was(run: Run, ran: Premises, now_us: int) -> None:
