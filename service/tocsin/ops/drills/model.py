@@ -49,8 +49,9 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimits:
-    """What the hypothesis claims, in seconds: from the last action to the evidence, from an alert's acceptance to its page at
-    worst, from the healing (or, where nothing needs healing, the fault) to the steady state, and to agreement.
+    """What the hypothesis claims, in seconds: from the last action to the evidence, from an alert's acceptance to its
+    page at worst, from the healing (or, where nothing needs healing, the last action) to the steady state, and to
+    agreement.
     """
 
     detect_s: float

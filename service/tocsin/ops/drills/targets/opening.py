@@ -24,17 +24,24 @@ FAULTS: Final = "faults.json"
 RECEIVER: Final = Path("../receiver")
 SERVERS: Final = Path("build/servers/drills")
 
+OF_REAL_MIRRORS: Final = {"PAGING__BACKSTOP_S": 10.0, "PAGING__SILENCE_S": 5.0, "PAGING__STEP_IN_S": 2.5}
+"""A deployment's own: on a busy machine a mirror of JVMs takes longer than the demo's backstop, and a peer that steps in
+before it can have heard of a page repeats it.
+"""
 
-def settings_for(out: Path) -> Settings:
+
+def settings_for(out: Path, name: Name) -> Settings:
     """The settings of a local target: shorter limits than a deployment's, but for those that the environment sets."""
     given = Settings.load(
         data_dir=out / WORK / "data", up_file=out / WORK / "up.json", faults_file=Path(FAULTS), journal=True
     )
     overrides: dict[str, Any] = {}
-    for name, value in show.OVERRIDES.items():
-        _put(overrides, f"limits__{name}", value)
-    for name, value in pages.OVERRIDES.items():
-        _put(overrides, name, value)
+    for limit, value in show.OVERRIDES.items():
+        _put(overrides, f"limits__{limit}", value)
+    for limit, value in pages.OVERRIDES.items():
+        _put(overrides, limit, value)
+    for limit, value in OF_REAL_MIRRORS.items() if name is Name.LOCAL else ():
+        _put(overrides, limit, value)
     _put(overrides, "delivery__webhooks__ca_file", str(RECEIVER / "ca.pem"))
     return given.model_copy(update={"overrides": _merged(overrides, given.overrides)})
 
@@ -45,7 +52,7 @@ async def opened(name: Name, out: Path, say: Callable[[str], None]) -> AsyncIter
 
     Raises ConfigError, `Owned` while another has the place, and `Unavailable` when something does not start.
     """
-    settings = settings_for(out)
+    settings = settings_for(out, name)
     switch = FaultSwitch(settings.path(Path(FAULTS)))
     async with AsyncExitStack() as stack:
         receiver = stack.enter_context(receiving(settings.path(RECEIVER)))
