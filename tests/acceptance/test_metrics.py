@@ -25,8 +25,8 @@ Shown = dict[str, list[dict[str, str]]]
 """Name of a metric to the labels of all that it shows."""
 
 
-ELSEWHERE = {Gauge.CAPACITY, Counter.DISPUTED, Gauge.SYNTHETIC_AGE_S}
-"""What takes a backlog, a peer that refuses, or a watcher outside to be shown: their own tests see to them."""
+ELSEWHERE = {Gauge.CAPACITY, Gauge.SYNTHETIC_AGE_S}
+"""What takes a backlog, or a watcher outside, to be shown: their own tests see to them."""
 SHOWN = [metric for metric in (*Counter, *Gauge, *Histogram) if metric not in ELSEWHERE]
 
 

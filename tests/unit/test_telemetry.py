@@ -264,6 +264,15 @@ def test_counts_add_up_by_label(meters: Meters) -> None:
     assert family == (Counter.FAILED, {(("kind", "rejected"),): 3, (("kind", "crashed"),): 1})
 
 
+def test_what_began_at_nothing_shows_before_there_is_any(meters: Meters) -> None:
+    meters.add(Counter.DISPUTED, 0)
+    meters.observe(Histogram.STORED_S, (), origin="own")
+
+    found = scraped(meters).splitlines()
+    assert 'tocsin_creator_disputed_total{region="a",role="creator",stack="blue"} 0.0' in found
+    assert 'tocsin_creator_stored_time_seconds_count{origin="own",region="a",role="creator",stack="blue"} 0.0' in found
+
+
 def test_labels_are_one_series_in_any_order(meters: Meters) -> None:
     meters.add(Counter.CALLS, kind="email", outcome="failed")
     meters.add(Counter.CALLS, outcome="failed", kind="email")

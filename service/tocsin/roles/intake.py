@@ -107,6 +107,8 @@ class Intake:
             parts.limits.peer_append_s_max,
             parts.monotonic,
         )
+        for status in ("2xx", "4xx", "5xx"):
+            parts.meters.observe(Histogram.ANSWER_S, (), status=status)
         self._rates = Rates()
         self._shares = Shares(parts.limits.in_flight_max)
         parts.meters.watch(lambda: bound(Bound.EVENTS, self._shares.held, parts.limits.in_flight_max))

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from tocsin.core.effects import Now
-from tocsin.core.failures import Failure
+from tocsin.core.failures import Failure, Kind
 from tocsin.core.kept import Stage
 from tocsin.core.partition import Partition
 from tocsin.core.requests import Request
@@ -42,6 +42,15 @@ class Measure:
         self._lost = dict.fromkeys(region.requests_topics, 0)
         for one in lost:
             self.lost(one)
+        for kind in Kind:
+            meters.add(Counter.FAILED, 0, kind=kind)
+        for verdict in Verdict:
+            meters.add(Counter.DECIDED, 0, verdict=verdict)
+        for origin in ("own", "peer"):
+            meters.observe(Histogram.STORED_S, (), origin=origin)
+        meters.add(Counter.DISPUTED, 0)
+        meters.add(Counter.STORED, 0, partition=str(partition))
+        meters.add(Counter.COLLIDED, 0, partition=str(partition))
         self._collisions = 0
         self._decided: collections.Counter[Verdict] = collections.Counter()
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tocsin.core.paging.effects import Bundle, Ended
-from tocsin.core.paging.feedback import IntentId
+from tocsin.core.paging.feedback import IntentId, Outcome
 from tocsin.engines.directory import FileDirectory
 from tocsin.engines.log import Claim, Log
 from tocsin.engines.store import Store
 from tocsin.roles.claiming import Claiming, Work
 from tocsin.roles.fitness import Fitness
 from tocsin.roles.user_partition import Around, UserPartition
-from tocsin.telemetry import Meters, Reading
+from tocsin.telemetry import Counter, Meters, Reading
 from tocsin.topology import Region, Topology
 
 
@@ -49,6 +49,8 @@ class Notifier:
             log, store, region, topology.names, directory, self._fitness, meters, hand_over=self._hand_over
         )
         self._claiming = Claiming(log, f"notifier.{stack}", range(region.partitions), Work(self._take_over))
+        for outcome in Outcome:
+            meters.add(Counter.PAGES_ENDED, 0, outcome=outcome)
         meters.watch(self._readings)
 
     async def run(self, stopping: asyncio.Event) -> None:

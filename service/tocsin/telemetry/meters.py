@@ -2,6 +2,9 @@
 
 Theory
 ------
+Who watches a count looks at its increase, and a series that begins at one has none. So whoever counts what somebody may
+be paged for begins it at nothing (`add(..., 0)`, `observe(..., ())`), once for each of the labels that are known.
+
 Counts and times are added up as things happen, a message set at a time. What is so at the moment is read when somebody
 asks, so it costs nothing before, and it is never older than the answer.
 
@@ -73,7 +76,7 @@ class Meters:
         self._watched: list[Callable[[], Iterable[Reading]]] = []
 
     def add(self, counter: Counter, amount: int = 1, **labels: str) -> None:
-        """Counts so many more."""
+        """Counts so many more; 0 has the series begin."""
         self._counts[counter][_labels(labels)] += amount
 
     def observe(self, histogram: Histogram, took_s: Iterable[float], **labels: str) -> None:

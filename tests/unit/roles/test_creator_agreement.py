@@ -249,7 +249,7 @@ async def test_what_is_stored_here_and_refused_by_every_peer_is_counted_as_dispu
     good = request(key_in(1, "good"))
     await regions.a.send(good)
     await regions.both_have(good)
-    assert disputed() == []
+    assert disputed() == [0]
 
     rule = await regions.breaks("b", Fault.REFUSE, "rubbish")
     one = request(key_in(0, "rubbish"))

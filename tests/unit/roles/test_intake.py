@@ -283,6 +283,7 @@ async def test_above_the_bound_events_are_turned_away_untried(door: Door, meters
     times = dict(meters.collect())[Histogram.ANSWER_S]
     assert {labels: spread.total for labels, spread in times.items() if isinstance(spread, Spread)} == {
         (("status", "2xx"),): 3,
+        (("status", "4xx"),): 0,
         (("status", "5xx"),): 5,
     }
     await client.aclose()

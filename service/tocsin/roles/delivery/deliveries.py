@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 from opentelemetry.trace import Span, SpanKind
@@ -55,6 +56,9 @@ class Deliveries:
         self._refused = 0
         self._told_s = -TOLD_EVERY_S
         self._meters = meters
+        meters.observe(Histogram.LATE_S, ())
+        for kind, outcome in product(means, Outcome):
+            meters.add(Counter.CALLS, 0, kind=kind, outcome=outcome)
         self._carriers = {
             kind: Carrier(
                 one.provider,
