@@ -25,8 +25,8 @@ RECEIVER: Final = Path("../receiver")
 SERVERS: Final = Path("build/servers/drills")
 
 OF_REAL_MIRRORS: Final = {"PAGING__BACKSTOP_S": 10.0, "PAGING__SILENCE_S": 5.0, "PAGING__STEP_IN_S": 2.5}
-"""A deployment's own: on a busy machine a mirror of JVMs takes longer than the demo's backstop, and a peer that steps in
-before it can have heard of a page repeats it.
+"""A deployment's own: on a busy machine a mirror of JVMs takes longer than the demo's backstop, and a peer that steps
+in before it can have heard of a page repeats it.
 """
 
 
