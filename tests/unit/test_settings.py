@@ -188,3 +188,48 @@ def test_secrets_are_taken_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> N
     shown = repr(settings) + settings.model_dump_json()
     assert "tocsin_secret" not in shown
     assert "r" * 32 not in shown
+
+
+# A collector ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "headers"),
+    [
+        (None, {}),
+        ("x-tenant=incidents", {"x-tenant": "incidents"}),
+        ("a=1, authorization = Bearer s3=cret ,", {"a": "1", "authorization": "Bearer s3=cret"}),
+    ],
+)
+def test_headers_for_a_collector_are_parted_by_commas(
+    monkeypatch: pytest.MonkeyPatch, text: str | None, headers: dict[str, str]
+) -> None:
+    if text is not None:
+        monkeypatch.setenv("TOCSIN_OTLP_HEADERS", text)
+    settings = Settings.load()
+
+    assert settings.headers_for_collector() == headers
+    assert "s3=cret" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", ["x-tenant", "=s3cret", "a=1,b="])
+def test_headers_without_name_or_value_are_refused_without_showing_them(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("TOCSIN_OTLP_HEADERS", text)
+
+    with pytest.raises(ConfigError, match="TOCSIN_OTLP_HEADERS") as refused:
+        Settings.load().headers_for_collector()
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("OTLP_ENDPOINT", "collector:4317"), ("TRACE_RATIO", "1.5"), ("TRACE_RATIO", "-0.1")]
+)
+def test_what_no_collector_can_be_sent_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"TOCSIN_{name}", value)
+
+    with pytest.raises(ConfigError, match=f"TOCSIN_{name}"):
+        Settings.load()
