@@ -106,9 +106,9 @@ def test_what_was_told_or_tried_often_enough_waits_no_more() -> None:
 
 def test_what_waits_is_told_in_the_order_in_which_it_is_due() -> None:
     user = ann()
-    for n, since_s in ((1, 30), (2, 20), (3, 40)):
+    for n, since_s in ((1, 30), (2, 20), (3, 40), (4, 20)):
         user.assign(assigned(n, since_s), 0, us(0))
-    assert [one.title for one in view(user).waiting] == ["#2", "#1", "#3"]
+    assert [one.title for one in view(user).waiting] == ["#2", "#4", "#1", "#3"]
     assert view(user).next_us == us(20)
 
 

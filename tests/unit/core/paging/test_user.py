@@ -51,10 +51,11 @@ def told(user: User, *pairs: bytes, at_s: float = 0.0, own: bool = True) -> Flig
 # An incident --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("trace", [msgspec.UNSET, "00-trace-span-01"], ids=["followed by none", "followed by a trace"])
 @pytest.mark.parametrize("service", ["web", "another"])
-def test_an_open_incident_is_unpacked_as_it_was_assigned(service: str) -> None:
+def test_an_open_incident_is_unpacked_as_it_was_assigned(service: str, trace: str | msgspec.UnsetType) -> None:
     user = User("ann")
-    assignment = msgspec.structs.replace(assigned(7, 5, version=3), service=service)
+    assignment = msgspec.structs.replace(assigned(7, 5, version=3), service=service, trace=trace)
     [concern] = take(user, assignment, from_us=us(9))
     assert concern is not None
     assert concern.assignment("ann") == assignment
