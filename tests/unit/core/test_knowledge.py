@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.core.alone import BAD, Alone
 from tocsin.core.failures import Kind
-from tocsin.core.statements import PersonWord, Promoted, RegionOrder, Replica, Said, Word
+from tocsin.core.statements import PersonWord, RegionOrder, Replica, Said, Word
 
 
 def disputed(*words: Said, peers: tuple[str, ...] = ("a", "c"), drained: str = "") -> bool:
