@@ -144,7 +144,22 @@ async def drop_newer_requests(target: Target) -> None:
     await target.drop_newer()
 
 
-# Clocks and people ---------------------------------------------------------------------------------------------------
+# People --------------------------------------------------------------------------------------------------------------
+
+
+@action(undo="give_responder_a_rule")
+async def put_responder_without_a_rule(target: Target) -> None:
+    """Somebody puts a responder into the directory whom no rule leads to."""
+    await target.put_responder(reachable=False)
+
+
+@action()
+async def give_responder_a_rule(target: Target) -> None:
+    """A person gives that responder a rule."""
+    await target.put_responder(reachable=True)
+
+
+# Clocks, and what is typed -------------------------------------------------------------------------------------------
 
 
 @action(undo="set_clock")

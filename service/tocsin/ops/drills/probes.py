@@ -33,6 +33,12 @@ async def why_unready(target: Target, region: str, role: Role) -> str:
 
 
 @probe()
+async def metric(target: Target, region: str, role: Role, name: str) -> float | None:
+    """The highest value that a role shows of a metric, by its name in Prometheus."""
+    return await target.metric(region, role, name)
+
+
+@probe()
 async def role_starts(target: Target, region: str, role: Role) -> int:
     """How often a role's process has been started again since the drill began."""
     return await target.starts(region, role)

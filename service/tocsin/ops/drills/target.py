@@ -158,6 +158,9 @@ class Target(Protocol):
     async def set_clock(self, region: str) -> None:
         """They are right again."""
 
+    async def put_responder(self, *, reachable: bool) -> None:
+        """The directory names a responder of a service, with a way to reach them or with none."""
+
     async def by_hand(self, command: str) -> None:
         """What a person types: one of our commands, without `tocsin`; raises `DrillError` when it does not end well."""
 
@@ -168,6 +171,9 @@ class Target(Protocol):
 
     async def unready(self, region: str) -> Mapping[str, Sequence[str]]:
         """Role to why it is not ready; roles that are ready are not in it."""
+
+    async def metric(self, region: str, role: str, name: str) -> float | None:
+        """The highest value that a role shows of a metric, by its name in Prometheus; None when it shows none."""
 
     async def starts(self, region: str, role: str) -> int:
         """How often the role's process was started again."""

@@ -164,6 +164,9 @@ class MemoryTarget:
     async def set_clock(self, region: str) -> None:
         self._mend(f"set clock {region}", (region, "clock"))
 
+    async def put_responder(self, *, reachable: bool) -> None:
+        self.done.append(f"put responder {reachable}")
+
     async def by_hand(self, command: str) -> None:
         self.done.append(f"tocsin {command}")
 
@@ -174,6 +177,9 @@ class MemoryTarget:
 
     async def unready(self, region: str) -> Mapping[str, Sequence[str]]:
         return {role: ["it is down"] for role in ROLES if (region, role) in self.down}
+
+    async def metric(self, region: str, role: str, name: str) -> float | None:
+        return None
 
     async def starts(self, region: str, role: str) -> int:
         return int((region, role) in self.down)

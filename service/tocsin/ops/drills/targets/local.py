@@ -1,7 +1,6 @@
 """Two regions of this machine as a target: every role a process of its own, on embedded engines or on real servers.
 
-The runner owns all of it: processes and servers end with the process that runs the drill, whatever ends that. Stores
-and logs are read past every fault, so that what a drill says of a region it saw in that region's own rows.
+The runner owns all of it: processes and servers end with the process that runs the drill, whatever ends that.
 """
 
 import asyncio
@@ -10,40 +9,30 @@ import shlex
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-
-import httpx2
+from typing import Any, Final
 
 from tocsin.core.ids import parse_printed, partition_of
-from tocsin.core.kept import Kept, Stage
+from tocsin.core.kept import Stage
 from tocsin.core.requests import Record, encode_request
 from tocsin.engines.errors import EngineError, Unavailable
-from tocsin.engines.faults import CHECK_EVERY_S, Fault, FaultSwitch, Rule
-from tocsin.engines.log import Log
-from tocsin.engines.store import Store
-from tocsin.ops import documents
+from tocsin.engines.faults import CHECK_EVERY_S, Fault, Rule
 from tocsin.ops.demo.pages import Pages, in_flight, read_feedback
 from tocsin.ops.demo.player import LANES
 from tocsin.ops.demo.stage import BAD_SERVICE
 from tocsin.ops.drills.target import Account, DrillError, Spoiling
 from tocsin.ops.drills.targets import records
+from tocsin.ops.drills.targets.people import put_stranded
 from tocsin.ops.drills.targets.scene import KEY_MARK, Scene
-from tocsin.ops.drills.targets.servers import Servers
-from tocsin.ops.history import Querier, get
-from tocsin.ops.progress import look_at
-from tocsin.ops.regions import Reached
-from tocsin.ops.supervisor import ROLES, LocalSet, environment
+from tocsin.ops.drills.targets.sight import POLL_S, Parts, Sight
+from tocsin.ops.supervisor import environment
 from tocsin.ops.verify import Report, verify
-from tocsin.settings import Settings
 
-POLL_S: Final = 0.1
 NOTICE_S: Final = 4 * CHECK_EVERY_S
 CALM_S_MAX: Final = 60.0
 """Regions are calm within this, or something is wrong with them."""
 CALM_PAGE_S: Final = 5.0
-OPEN: Final = (Stage.HELD, Stage.ASIDE)
 SETTLED: Final = (Stage.QUARANTINED, Stage.DROPPED)
 SPOILING: Final[Mapping[Spoiling, tuple[Fault, str, str]]] = {
     "refuse": (Fault.REFUSE, BAD_SERVICE, ""),
@@ -58,39 +47,14 @@ entries wrongly is not asked about them.
 SKEW_EVERY_S: Final = 0.2
 
 
-class Parts(NamedTuple):
-    """What a local target is made of. Stores and logs are by region, and past the fault switch."""
-
-    settings: Settings
-    local: LocalSet
-    servers: Servers
-    switch: FaultSwitch
-    client: httpx2.AsyncClient
-    stores: Mapping[str, Store]
-    logs: Mapping[str, Log]
-
-
-class LocalTarget:
+class LocalTarget(Sight):
     """As `target.Target` says."""
 
     def __init__(self, name: str, parts: Parts, hired: Pages, out: Path) -> None:
         """`hired`: the people who are paged; `out`: where each drill's history goes, in a folder of its name."""
+        super().__init__(parts, hired)
         self.name = name
-        self.regions: Sequence[str] = hired.regions
-        self._settings = parts.settings
-        self._topology = parts.settings.topology()
-        self._local = parts.local
-        self._servers = parts.servers
-        self._switch = parts.switch
-        self._client = parts.client
-        self._stores = parts.stores
-        self._logs = parts.logs
-        self._hired = hired
         self._out = out
-        self._scene: Scene | None = None
-        self._starts: dict[tuple[str, str], int] = {}
-        self._refused: dict[str, int] = {}
-        self._sent: dict[str, int] = {}
         self._cut: set[tuple[str, str]] = set()
         self._waiting: list[tuple[str, str]] = []
         self._newer: list[str] = []
@@ -110,13 +74,6 @@ class LocalTarget:
             "people": len(self._hired.people),
         }
 
-    @property
-    def scene(self) -> Scene:
-        """The drill under way."""
-        if self._scene is None:
-            raise DrillError("no drill has begun on this target")
-        return self._scene
-
     # A drill on it -----------------------------------------------------------------------------------------------
 
     async def begin(self, drill: str, events_per_s: float) -> None:
@@ -128,9 +85,7 @@ class LocalTarget:
         pages = Pages(hired.receiver, hired.routing_key, hired.people, hired.regions, hired.limits)
         unknown = in_flight(await read_feedback(self._logs, self._topology.regions))
         self._scene = Scene(name, history, self._local, self._client, pages, unknown)
-        self._starts = {key: child.starts for key, child in self._local.processes.items()}
-        self._refused = dict(hired.receiver.refused)
-        self._sent = {region: self._pages_of(region) for region in self.regions}
+        self._count_from_here()
         self._waiting = []
         self._scene.begin(events_per_s)
 
@@ -305,6 +260,10 @@ class LocalTarget:
             skewing.cancel()
             await asyncio.gather(skewing, return_exceptions=True)
 
+    async def put_responder(self, *, reachable: bool) -> None:
+        """As `Target` says."""
+        await put_stranded(self._settings, self._topology, self._hired.receiver.url, reachable=reachable)
+
     async def by_hand(self, command: str) -> None:
         """As `Target` says."""
         typing = await asyncio.create_subprocess_exec(
@@ -330,104 +289,6 @@ class LocalTarget:
 
     async def _append(self, region: str, partition: int, record: Record) -> None:
         await self._logs[region].append(self._topology.region(region).requests, partition, [record])
-
-    # Looking at it -----------------------------------------------------------------------------------------------
-
-    async def pause(self, seconds: float) -> None:
-        """As `Target` says."""
-        await asyncio.sleep(seconds)
-
-    async def unready(self, region: str) -> Mapping[str, Sequence[str]]:
-        """As `Target` says."""
-        children = {role: self._local.processes[region, role] for role in ROLES}
-        async with httpx2.AsyncClient(timeout=5.0) as client:
-            whys = await asyncio.gather(*(child.unready(client) for child in children.values()))
-        return {role: why for role, why in zip(children, whys, strict=True) if why}
-
-    async def starts(self, region: str, role: str) -> int:
-        """As `Target` says."""
-        return self._local.processes[region, role].starts - self._starts[region, role]
-
-    async def status_of_intake(self, region: str) -> int | None:
-        """As `Target` says."""
-        return (await self.scene.player.attempt(self.scene.good(), region)).status
-
-    async def stored_after_s(self, at: str, read: str, within_s: float) -> float | None:
-        """As `Target` says."""
-        scene, began_s = self.scene, time.monotonic()
-        attempt = await scene.player.attempt(scene.good(), at)
-        if attempt.accepted is None:
-            return None
-        querier = Querier(read, self._local.query_url(read), self._local.token)
-        while (waited_s := time.monotonic() - began_s) < within_s:
-            if await get(scene.recorder, f"prober-{read}", self._client, querier, attempt.accepted.request):
-                return round(waited_s, 2)
-            await asyncio.sleep(POLL_S)
-        return None
-
-    async def paged_after_s(self, at: str, within_s: float) -> float | None:
-        """As `Target` says."""
-        scene, began_s = self.scene, time.monotonic()
-        attempt = await scene.player.attempt(scene.alert(), at)
-        if attempt.accepted is None:
-            return None
-        scene.expect(attempt.accepted)
-        incident = attempt.accepted.request.partition(".")[0]
-        while (waited_s := time.monotonic() - began_s) < within_s:
-            if not any(pair.incident == incident for pair in scene.pages.missing()):
-                return round(waited_s, 2)
-            await asyncio.sleep(POLL_S)
-        return None
-
-    async def open_requests(self, region: str) -> int:
-        """As `Target` says."""
-        return len(await self._stores[region].kept_rows(stages=OPEN))
-
-    async def kept(self, region: str, stage: str) -> int:
-        """As `Target` says."""
-        return sum(row.stage == stage for row in await self._failed(region))
-
-    async def decided(self, region: str, verdict: str) -> int:
-        """As `Target` says."""
-        rows = await self._failed(region)
-        return sum(any(decision.verdict == verdict for decision in row.decisions) for row in rows)
-
-    async def _failed(self, region: str) -> list[Kept]:
-        """What failed for the first time since the drill began."""
-        return [row for row in await self._stores[region].kept_rows() if row.since_us >= self.scene.began_us]
-
-    async def budget_spent(self, region: str) -> bool:
-        """As `Target` says."""
-        return (await documents.budget(self._stores[region])).spent
-
-    async def records_behind(self, region: str) -> int:
-        """As `Target` says."""
-        reached = Reached(dict(self._logs), dict(self._stores), {})
-        state = await look_at(self._topology.region(region), reached, self._topology, time.time_ns() // 1000)
-        if state.away:
-            raise Unavailable("; ".join(state.away))
-        return sum(source.lag_records or 0 for partition in state.partitions for source in partition.sources)
-
-    async def copied(self, source: str, target: str) -> int:
-        """As `Target` says."""
-        region = self._topology.region(target)
-        topic, log = region.requests_topics[source], self._logs[target]
-        return sum([(await log.bounds(topic, number))[1] for number in range(region.partitions)])
-
-    async def pages_sent(self, region: str) -> int:
-        """As `Target` says."""
-        return self._pages_of(region) - self._sent[region]
-
-    def _pages_of(self, region: str) -> int:
-        return sum(bundle.region == region for bundle in self._hired.receiver.bundles)
-
-    async def pages_refused(self, region: str) -> int:
-        """As `Target` says."""
-        return self._hired.receiver.refused[region] - self._refused.get(region, 0)
-
-    async def pages_overdue(self, after_s: float) -> int:
-        """As `Target` says."""
-        return self.scene.overdue(after_s)
 
     async def calm(self) -> None:
         """Returns once an alert at each region pages everybody quickly: after a start a region stands back for a while,

@@ -11,9 +11,10 @@ from tocsin.ops.demo import pages, show
 from tocsin.ops.demo.ground import running_servers
 from tocsin.ops.demo.player import open_client
 from tocsin.ops.demo.receiver import receiving
-from tocsin.ops.drills.targets.local import LocalTarget, Parts
+from tocsin.ops.drills.targets.local import LocalTarget
 from tocsin.ops.drills.targets.name import Name
 from tocsin.ops.drills.targets.servers import EmbeddedServers, RealServers, Servers
+from tocsin.ops.drills.targets.sight import Parts
 from tocsin.ops.local.folder import SetFolder
 from tocsin.ops.supervisor import LocalSet
 from tocsin.settings import Settings
