@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from tests.acceptance.conftest import children_of, environment, running_up, until_ready
@@ -61,6 +63,16 @@ class Live:
         sent = CliRunner().invoke(app, [*words, "--dedup-key", dedup_key], env=self._env | env)
         assert sent.exit_code == 0, sent.output
         return dict(json.loads(sent.stdout))
+
+    def series(self) -> dict[str, list[dict[str, str]]]:
+        """Metric to the labels of all its series, of every process that shows some."""
+        found: dict[str, list[dict[str, str]]] = {}
+        regions = json.loads(Path(self._env["TOCSIN_UP_FILE"]).read_bytes())["regions"]
+        for url in (url for region in regions for url in region["admin_urls"].values() if url):
+            for family in text_string_to_metric_families(httpx2.get(f"{url}/metrics").text):
+                for sample in family.samples:
+                    found.setdefault(sample.name, []).append(sample.labels)
+        return found
 
     # States ----------------------------------------------------------------------------------------------------------
 

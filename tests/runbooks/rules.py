@@ -15,8 +15,6 @@ from tocsin.ops.alerts.catalogue import METRICS, Alert
 
 DRILLS = ROOT / "chaos"
 UNWRITTEN = {
-    "directory-unreachable": "nothing is broken by it: a directory is applied, and `tocsin directory ls` tells",
-    "release-stores-rubbish": "needs two releases at once, of which one stores what the other refuses",
     "retention-outlasted": "needs a log whose retention ends within the drill",
 }
 """Drills that the catalogue names and that are not there, with the reason. One that is there must leave this list."""
@@ -78,6 +76,9 @@ def drills(world: World) -> Iterator[str]:
         for alert in (content.get("runbook"), *content.get("alerts", ())):
             if alert not in world.alerts:
                 yield f"chaos/{drill}.yaml: names {alert!r}, and no alert has this name"
+        told = world.alerts.get(content.get("runbook", ""))
+        if told is not None and drill not in told.drills:
+            yield f"{drill}: is a drill of {told.name}, and the catalogue does not name it there"
 
 
 def template(world: World) -> Iterator[str]:

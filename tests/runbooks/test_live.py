@@ -3,13 +3,19 @@ run, in the state that its block speaks of, and compared in shape.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 
 from tests.runbooks.book import Command, books
 from tests.runbooks.live import STATES, Live, live
 from tests.runbooks.shape import fits, shape
+from tests.unit.ops.alerts.made import catalogue
+from tocsin.core.failures import Kind
+from tocsin.core.paging.feedback import Outcome
+from tocsin.core.verdict import Verdict
+from tocsin.ops.alerts.catalogue import METRICS, SCRAPED, Query
+from tocsin.telemetry import prometheus_name
 
 SHOWS_S_MAX = 40.0
 USAGE = 2
@@ -55,3 +61,37 @@ def test_a_command_answers_as_the_runbook_shows(regions: Live, state: str, comma
 
 def test_every_state_of_which_a_sample_speaks_can_be_entered_and_is_spoken_of() -> None:
     assert {state for state, _, _ in LOOKS} == {"", *STATES}
+
+
+def test_what_alerts_and_panels_ask_for_has_the_labels_that_they_ask_by(regions: Live) -> None:
+    """A label that nothing has would make an alert silent for ever, and no tool that reads rules could tell."""
+    regions.enter("")
+    shown = regions.series()
+    known: dict[str, Collection[str]] = {"kind": set(Kind), "outcome": set(Outcome), "verdict": set(Verdict)}
+    found = catalogue()
+    queries: list[tuple[str, Query]] = [(alert.name, one) for alert in found.alerts for one in alert.any_of]
+    queries += [(panel.title, one) for board in found.dashboards for panel in board.panels for one in panel.queries]
+    asked = [(where, query.metric, query.by, query.where) for where, query in queries]
+    asked += [
+        (
+            level.name,
+            level.metric,
+            ("region",),
+            {**level.where, level.good_label: level.good_values} if level.good_label else level.where,
+        )
+        for level in found.service_levels
+    ]
+
+    met = set()
+    for where, metric, by, values in asked:
+        name = "" if metric == SCRAPED else prometheus_name(METRICS[metric])
+        series = shown.get(name, shown.get(f"{name}_count", []))
+        if not series:
+            continue  # what takes a backlog or a watcher outside: tests/acceptance/test_metrics.py names them
+        met.add(metric)
+        labels = set.intersection(*(set(one) for one in series))
+        assert {*by, *values} <= labels, f"{where}: {metric} has {sorted(labels)}"
+        for label, some in values.items():
+            seen = {one[label] for one in series} | set(known.get(label, ()))
+            assert set(some) - {"3xx", "4xx"} <= seen, f"{where}: {metric} has no {label} of {some}"
+    assert len(met) > 25, "the metrics were found at all"

@@ -97,6 +97,7 @@ LONG = "\n".join("more" for _ in range(121))
         pytest.param(lambda now: without_book(now, HALTED), "the link TocsinRegionHalted.md leads nowhere"),
         pytest.param(lambda now: without_drill(now, "store-refuses-some"), "chaos/store-refuses-some.yaml does not"),
         pytest.param(lambda now: with_drill(now, runbook="TocsinMadeUp"), "chaos/made-up.yaml: names 'TocsinMadeUp'"),
+        pytest.param(lambda now: with_drill(now, runbook="TocsinBacklog"), "made-up: is a drill of TocsinBacklog"),
         pytest.param(lambda now: with_drill(now, title="of nothing"), "chaos/made-up.yaml: names None"),
         pytest.param(
             lambda now: edited(

@@ -16,6 +16,7 @@ from tocsin.ops.alerts.files import DASHBOARDS, FOLDER, PROOFS, RULES, generated
 from tocsin.telemetry import Counter, Gauge, Histogram, prometheus_name
 
 ROUTING = ROOT / FOLDER / "routing.yaml"
+SCRAPING = ROOT / FOLDER / "prometheus.yaml"
 RECEIVERS = {Severity.PAGE: "pager", Severity.TICKET: "tickets"}
 NAME = re.compile(r"\b((?:region:)?tocsin_[a-z_]+(?::[a-z0-9_]+)?|up)\b(?!=)")
 OUTSIDE_LABELS = re.compile(r"\{[^}]*\}|\[[^]]*\]|by \([^)]*\)")
@@ -115,6 +116,20 @@ def test_expressions_name_only_metrics_that_the_code_shows_or_the_rules_record()
 
     assert len({name for _, name in named}) > 30, "the names were found at all"
     assert [pair for pair in sorted(named) if pair[1] not in shown] == []
+
+
+def test_prometheus_accepts_what_it_is_to_read_and_it_says_what_alerts_go_by(promtool: str) -> None:
+    checked = run(promtool, "check", "config", "--syntax-only", SCRAPING)
+    scraping = yaml.safe_load(SCRAPING.read_text(encoding="utf-8"))
+    (job,) = scraping["scrape_configs"]
+
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert scraping["rule_files"] == [RULES.name]
+    for alert in catalogue().alerts:
+        for condition in alert.any_of:
+            if condition.metric == SCRAPED:
+                assert condition.where == {"job": (job["job_name"],)}
+                assert all(set(condition.by) <= set(targets["labels"]) for targets in job["static_configs"])
 
 
 def test_alertmanager_accepts_who_is_told(amtool: str) -> None:
