@@ -45,9 +45,15 @@ class PeerClocks:
         self._clock_us = clock_us
         self._tick_us: dict[str, int] = {}
         self._lead_us: dict[str, int] = {}
+        self._since_us: dict[str, int] = {}
+        """Since when each peer's ticks are waited for: so old is what a mirror that never brought one is behind by."""
 
     def readings(self) -> Iterator[Reading]:
-        """What gauges show: by how much this clock is certainly behind each peer's."""
+        """What gauges show: how old each peer's latest tick is, and by how much this clock is certainly behind its."""
+        now_us = self._clock_us()
+        for region, since_us in self._since_us.items():
+            age_us = now_us - self._tick_us.get(region, since_us)
+            yield Reading(Gauge.MIRROR_LAG_S, max(age_us, 0) / 1e6, {"source": region})
         for region, lead_us in self._lead_us.items():
             yield Reading(Gauge.CLOCK_OFFSET_S, max(lead_us, 0) / 1e6, {"peer": region})
 
@@ -69,6 +75,7 @@ class PeerClocks:
 
     async def _follow(self, region: str, topic: str) -> None:
         offset: int | None = None
+        self._since_us[region] = self._clock_us()
         while True:
             try:
                 if offset is None:  # what was before us is past: only new ticks tell of the clock as it is

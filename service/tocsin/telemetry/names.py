@@ -64,6 +64,9 @@ class Gauge(Enum):
     FEED_LAG = Instrument("tocsin.notifier.lag_time", "s", "Age of the oldest input not taken, by partition and topic")
     BREAKERS = Instrument("tocsin.notifier.breakers", "{target}", "Targets that are only probed, by kind of method")
     MIRROR_LAG = Instrument("tocsin.mirror.lag", "{record}", "A peer's records not copied yet, by topic and partition")
+    MIRROR_LAG_S = Instrument(
+        "tocsin.mirror.lag_time", "s", "Age of the latest of a peer's ticks copied here, by source"
+    )
     USED = Instrument("tocsin.bound.used", "{item}", "How much of a bound is used, by bound")
     MAX = Instrument("tocsin.bound.max", "{item}", "How much of it there is; at that, work waits or is turned away")
     ARRIVAL_RATE = Instrument(

@@ -37,6 +37,11 @@ class Region:
             while self.clocks._tick_us.get(region) != max(tick.tick_us for tick in ticks):  # noqa: ASYNC110 (the log tells nobody)
                 await asyncio.sleep(0.005)
 
+    def shown(self, gauge: Gauge) -> list[tuple[float, dict[str, str]]]:
+        """Value and labels of each series of a gauge."""
+        found = (one for one in self.clocks.readings() if one.gauge is gauge)
+        return sorted(((one.value, dict(one.labels)) for one in found), key=lambda one: sorted(one[1].items()))
+
 
 @pytest.fixture
 async def region(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Region]:
@@ -67,11 +72,20 @@ async def test_a_lag_and_a_lead_within_the_bound_are_nothing(region: Region, ahe
 
 @pytest.mark.parametrize(("ahead_s", "shown_s"), [(-2.5, 0.0), (0.25, 0.25), (2.5, 2.5)])
 async def test_a_lead_is_shown_as_it_was_when_it_was_read(region: Region, ahead_s: float, shown_s: float) -> None:
-    assert list(region.clocks.readings()) == []
+    assert region.shown(Gauge.CLOCK_OFFSET_S) == []
     await region.tick(ahead_s)
     region.clock.go(1)
 
-    assert list(region.clocks.readings()) == [(Gauge.CLOCK_OFFSET_S, shown_s, {"peer": "b"})]
+    assert region.shown(Gauge.CLOCK_OFFSET_S) == [(shown_s, {"peer": "b"})]
+
+
+async def test_a_mirror_is_as_far_behind_as_the_latest_tick_of_its_region_is_old(region: Region) -> None:
+    region.clock.go(5)
+    assert region.shown(Gauge.MIRROR_LAG_S) == [(5.0, {"source": "b"}), (5.0, {"source": "c"})], "none came since then"
+    await region.tick(-0.5, 0.25)
+    assert region.shown(Gauge.MIRROR_LAG_S)[0] == (0.0, {"source": "b"})
+    region.clock.go(60)
+    assert region.shown(Gauge.MIRROR_LAG_S) == [(59.75, {"source": "b"}), (65.0, {"source": "c"})]
 
 
 async def test_a_lead_above_the_bound_is_said_until_the_ticks_are_right_again(region: Region) -> None:
