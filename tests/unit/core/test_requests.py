@@ -15,9 +15,11 @@ from tocsin.core.requests import (
     H_REGION,
     H_SCHEMA,
     H_TICK,
+    H_TRACE,
     REGION_LENGTH_MAX,
     SCHEMA,
     TIME_US_MAX,
+    TRACE_LENGTH_MAX,
     Record,
     Request,
     Tick,
@@ -27,6 +29,7 @@ from tocsin.core.requests import (
     decode_records,
     encode_request,
     encode_tick,
+    trace_of,
 )
 
 HEADER_NAMES = st.sampled_from([H_ID, H_DIGEST, H_SCHEMA, H_RECEIVED, H_REGION, H_TICK]) | st.text()
@@ -206,3 +209,23 @@ def test_the_longest_name_of_a_region_is_one() -> None:
 
     assert isinstance(content, Request)
     assert content.region == "a" * REGION_LENGTH_MAX
+
+
+def test_a_trace_that_follows_a_request_goes_along_and_is_no_part_of_it() -> None:
+    followed = encode_request(REQUEST, "00-trace-span-01")
+
+    assert followed == with_header(H_TRACE, b"00-trace-span-01")
+    assert decode_record(followed) == REQUEST
+    assert (trace_of(followed), trace_of(encode_request(REQUEST))) == ("00-trace-span-01", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "trace"),
+    [(b"t" * TRACE_LENGTH_MAX, "t" * TRACE_LENGTH_MAX), (b"t" * (TRACE_LENGTH_MAX + 1), ""), (b"\xc3\xa9", "")],
+)
+def test_a_trace_that_is_too_long_or_no_ascii_is_none(value: bytes, trace: str) -> None:
+    assert trace_of(with_header(H_TRACE, value)) == trace
+
+
+def test_of_two_traces_the_last_counts_as_of_all_headers() -> None:
+    assert trace_of(Record(b"k", b"", ((H_TRACE, b"one"), (H_TRACE, b"two"), (H_TICK, b"1")))) == "two"
