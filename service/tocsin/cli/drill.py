@@ -170,13 +170,18 @@ def screen_summary(runs: "list[Run]") -> None:
 
 
 def _refuse_deployed(region: str | None) -> None:
+    """Says why a deployed region is not broken: by the guard's rules, and in the end because nothing here could."""
     from tocsin.engines.errors import Misconfigured
-    from tocsin.ops.drills.guard import refusal
+    from tocsin.ops.drills.guard import refusal, serving
     from tocsin.settings import Settings
 
-    names = Settings.load().topology().names
-    why = refusal(region, names, serving=())
-    raise Misconfigured(why or "drills of deployed regions need the deployment's own means to break it")
+    topology = Settings.load().topology()
+    why = refusal(region, topology.names, serving=asyncio.run(serving(topology.regions)))
+    raise Misconfigured(
+        why
+        or f"region {region} may be broken, but nothing here can: a deployed target comes with the deployment's own "
+        "means; run this drill with --target local"
+    )
 
 
 def _named(folder: Path, name: str) -> "Drill":

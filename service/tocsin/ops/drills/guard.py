@@ -4,9 +4,16 @@ A region that people use is broken only when its name was typed out (a habit, or
 not be enough), and while another region serves: a drill that takes the last one away is an outage.
 """
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import httpx2
 
 from tocsin.config import nearest
+from tocsin.topology import Region
+
+ANSWER_S_MAX: Final = 5.0
 
 
 def refusal(typed: str | None, regions: Collection[str], *, serving: Collection[str]) -> str:
@@ -22,3 +29,20 @@ def refusal(typed: str | None, regions: Collection[str], *, serving: Collection[
             "serves (tocsin region ls)"
         )
     return ""
+
+
+async def serving(regions: Iterable[Region]) -> list[str]:
+    """Which regions' queriers say that they are ready; one that does not answer does not serve."""
+    regions = list(regions)
+    async with httpx2.AsyncClient(timeout=ANSWER_S_MAX) as client:
+        ready = await asyncio.gather(*(_is_ready(client, region) for region in regions))
+    return [region.name for region, is_ready in zip(regions, ready, strict=True) if is_ready]
+
+
+async def _is_ready(client: httpx2.AsyncClient, region: Region) -> bool:
+    place = region.querier
+    try:
+        answer = await client.get(f"http://{place.host}:{place.admin_port}/health/ready")
+    except httpx2.HTTPError:
+        return False
+    return answer.status_code == httpx2.codes.OK

@@ -9,6 +9,7 @@ import yaml
 
 from tests.unit.ops.drills.memory import JumpingClock, MemoryTarget
 
+LOCAL = Path(__file__).parents[4] / "regions" / "local"
 Change = Callable[[dict[str, Any]], None]
 
 
