@@ -16,6 +16,7 @@ _FREE = [
         (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|\b\d\d:\d\d:\d\dZ", "TIME"),
         (r"https?://[\w.:-]+", "URL"),
         (r"0x[0-9a-f]{16}(\.[0-9a-f]{12})?(, 0x[0-9a-f]{16})*( and \d+ more)?", "ID"),
+        (r"(ID: [\w-]+)(, ID: [\w-]+)+", r"\1"),
         (r"\(([^()]* ago|now|in [^()]*)\)", "(AGE)"),
         (r"\b\d+ (s|min|h|d) ago\b|\bjust now\b", "AGE"),
         (r"heard now", "heard AGE"),

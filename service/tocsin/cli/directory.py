@@ -200,7 +200,7 @@ def _named(found: Mapping[Name, DirectoryRecord], wanted: str) -> DirectoryRecor
 
 def _lines(value: Any) -> str:
     """A field for people: a list a line each."""
-    if not isinstance(value, list):
+    if not isinstance(value, list | tuple):
         return str(value)
     return "\n".join(
         ", ".join(f"{k} {v}" for k, v in one.items() if v not in (None, "")) if isinstance(one, dict) else str(one)
