@@ -199,10 +199,10 @@ def _named(found: Mapping[Name, DirectoryRecord], wanted: str) -> DirectoryRecor
 
 
 def _lines(value: Any) -> str:
-    """A field for people: a list a line each."""
+    """A field for people: the items of a list with semicolons between."""
     if not isinstance(value, list | tuple):
         return str(value)
-    return "\n".join(
+    return "; ".join(
         ", ".join(f"{k} {v}" for k, v in one.items() if v not in (None, "")) if isinstance(one, dict) else str(one)
         for one in value
     )
