@@ -11,7 +11,7 @@ PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help .venv lint format docs alerts client-deps server-deps test test-fast test-faults-long test-runbooks test-history test-api test-infra mutate sim explore demo drills bench bench-quick clean
+.PHONY: help .venv lint format docs alerts client-deps server-deps test test-fast test-faults-long test-runbooks test-history test-api test-infra mutate sim sim-pages explore demo drills bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -92,6 +92,9 @@ $(MOTO): tests/infra/constraints.txt
 
 sim: $(READY) ## whole regions in virtual time, all faults, by seed (SEEDS=300 FROM=1)
 	$(BIN)/python -m tests.simulation.simulate $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(FROM),--from '$(FROM)')
+
+sim-pages: $(READY) ## the notifiers in virtual time, all faults, by seed (SEEDS=300 FROM=1)
+	$(BIN)/python -m tests.simulation.paging.simulate $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(FROM),--from '$(FROM)')
 
 explore: $(READY) ## all that can happen to the core, within bounds (DEPTH=3: any three changes, for hours)
 	$(BIN)/python tests/exploration/explore.py $(if $(DEPTH),--depth '$(DEPTH)')

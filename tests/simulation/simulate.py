@@ -1,12 +1,7 @@
 """`make sim`: many seeds on all cores, the figures, the coverage table; for a breach its story and how to replay it."""
 # ruff: noqa: T201 - a script that prints what came of it
 
-import argparse
-import contextlib
 import json
-import multiprocessing
-import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -14,15 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.simulation.coverage import CELLS, Coverage
+from tests.simulation.many import many, options
 from tests.simulation.run import Result, run_seed
 
 BUILD: Final = Path(__file__).parents[2] / "build"
 STORIES_SHOWN_MAX: Final = 1
-TELL_EVERY_S: Final = 5.0
 FULL_COVERAGE_SEEDS: Final = 4 * len(CELLS)
 """From so many seeds on, an empty cell of the coverage table is a failure: each was aimed at four times."""
-SEEDS_A_WORKER: Final = 25
-"""A worker process is replaced after so many, which bounds what it can have leaked."""
 
 
 class Tally:
@@ -76,35 +69,12 @@ class Tally:
         )
 
 
-def measured(seed: int) -> tuple[Result, float]:
-    """One seed and the CPU seconds it took; its story only when there is something to tell."""
-    began_s = time.process_time()
-    result = run_seed(seed)
-    if not result.breaches:
-        result.story = []
-    return result, time.process_time() - began_s
-
-
 def simulate(seeds: Sequence[int], jobs: int) -> Tally:
-    """Runs the seeds in `jobs` processes; says on standard error how far it is. Ctrl-C ends it early."""
-    tally, told_s = Tally(), time.perf_counter()
-    with (
-        contextlib.suppress(KeyboardInterrupt),  # then what was done is reported
-        multiprocessing.get_context("fork").Pool(jobs, _leave_interrupts, maxtasksperchild=SEEDS_A_WORKER) as pool,
-    ):
-        for result, cpu_s in pool.imap_unordered(measured, seeds):
-            tally.add(result, cpu_s)
-            if result.breaches:
-                print(f"seed {result.seed}: {result.breaches[0]}", file=sys.stderr, flush=True)
-            if time.perf_counter() - told_s > TELL_EVERY_S:
-                told_s = time.perf_counter()
-                far = f"{tally.seeds} of {len(seeds)} seeds, {len(tally.breached)} breached"
-                print(far, file=sys.stderr, flush=True)
+    """Runs the seeds; Ctrl-C ends it early, and what was done is told."""
+    tally = Tally()
+    for result, cpu_s in many(run_seed, seeds, jobs):
+        tally.add(result, cpu_s)
     return tally
-
-
-def _leave_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def report(tally: Tally) -> None:
@@ -131,14 +101,8 @@ def report(tally: Tally) -> None:
 
 def main() -> int:
     """0 when no promise was broken, and enough seeds left no allowed cell of the coverage table empty; else 1."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=300, help="how many (300)")
-    parser.add_argument("--from", type=int, default=1, dest="first", help="the first one (1)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one a core)")
-    given = parser.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":  # sets of strings must be walked in the same order every time
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})
-    tally = simulate(range(given.first, given.first + given.seeds), given.jobs)
+    seeds, jobs = options(str(__doc__))
+    tally = simulate(seeds, jobs)
     report(tally)
     uncovered = tally.coverage.empty and tally.seeds >= FULL_COVERAGE_SEEDS
     return int(bool(tally.breached or tally.coverage.forbidden or uncovered))

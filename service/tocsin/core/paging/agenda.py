@@ -23,7 +23,7 @@ class Agenda:
         self._high: dict[Channel, None] = {}
         self._low: dict[Channel, None] = {}
         self._timers: Wheel[Channel] = Wheel()
-        self._waiting: set[Channel] = set()
+        self._waiting: dict[Channel, None] = {}  # a dict has an order: the same inputs come to the same pages
 
     @property
     def ready(self) -> int:
@@ -60,9 +60,9 @@ class Agenda:
         else:
             self._timers.put(channel, at_us, now_us)
         if waiting:
-            self._waiting.add(channel)
+            self._waiting[channel] = None
         else:
-            self._waiting.discard(channel)
+            self._waiting.pop(channel, None)
 
     def stir(self) -> None:
         """The order of the regions is another: look at those that leave their moment to others."""
