@@ -289,7 +289,7 @@ async def test_a_write_that_hangs_delays_a_stop_by_a_bounded_time(
     await stored(a, hanging)
 
 
-@pytest.mark.parametrize("culprit", ["_read_ledger", "_fetch", "_write", "_save", "measure"])
+@pytest.mark.parametrize("culprit", ["_read_ledger", "_fetch", "_write", "_save", "look"])
 async def test_a_fault_of_our_own_ends_the_creator_loudly(
     a: Site, monkeypatch: pytest.MonkeyPatch, culprit: str
 ) -> None:
