@@ -160,6 +160,12 @@ class Judge:
             lapse_s = at_s + LIMITS.end_s_max
             end_s, outcome = ended.get(page, (lapse_s, Outcome.UNKNOWN))
             again_s = max(at_s, min(end_s, lapse_s)) + LIMITS.pace_s * max(tries - 1, 0)
+            late_s = (
+                max(pair.due_s, self._world.knowledge[region].applied_s[pair.alert.key]) + LIMITS.backstop_s + SKEW_S
+            )
+            if intent.id.region != region and at_s > late_s and pair.name not in intent.pairs:
+                yield at_s, min(end_s, lapse_s)  # it was decided by who does not know of it: it paces nothing
+                continue
             yield at_s, max(at_s + LIMITS.pace_s, end_s) if outcome is Outcome.DELIVERED else again_s
 
     def _able_from_s(self, region: str, from_s: float) -> float:
@@ -185,12 +191,12 @@ class Judge:
         """Whether the region decided what its own log told it not to."""
         delivered: dict[tuple[str, bytes], float] = {}
         flying: dict[IntentId, tuple[float, Intent]] = {}
-        pulses: dict[str, list[tuple[float, bool]]] = defaultdict(list)
+        pulses: dict[tuple[str, int], list[tuple[float, bool]]] = defaultdict(list)
         users = {page: intent for page, (_, intent) in self._intents.items()}
         for one in self._world.said[region]:
             match one.what:
                 case Pulse():
-                    pulses[one.source].append((one.at_s, one.what.fit))
+                    pulses[one.source, one.partition].append((one.at_s, one.what.fit))
                 case End(id, channel, Outcome.DELIVERED):
                     intent = users.get(f"{id}-{channel.user}")
                     for pair in intent.pairs if intent is not None else ():
@@ -229,7 +235,7 @@ class Judge:
         region: str,
         one: Said,
         flying: dict[IntentId, tuple[float, Intent]],
-        pulses: dict[str, list[tuple[float, bool]]],
+        pulses: dict[tuple[str, int], list[tuple[float, bool]]],
     ) -> None:
         """Whether nobody whom it heard had one of the pairs in hand."""
         assert isinstance(one.what, Intent)
@@ -237,22 +243,24 @@ class Judge:
         for at_s, intent in flying.values():
             is_same = intent.channel.user == one.what.channel.user and mine & {*intent.pairs}
             lasts = one.at_s < self._intents[intent.name][0] + LIMITS.end_s_max - SKEW_S - READ_S_MAX
-            heard = any(one.at_s - LIMITS.silence_s / 2 < heard_s for heard_s, _ in pulses[intent.id.region][-3:])
+            heard = any(
+                one.at_s - LIMITS.silence_s / 2 < heard_s for heard_s, _ in pulses[intent.id.region, one.partition][-3:]
+            )
             if is_same and lasts and heard and at_s < one.at_s - READ_S_MAX and intent.id.region != region:
                 text = f"{region} decided {one.what.name} at {one.at_s:.1f} s while {intent.name} was under way"
                 self._world.breach("10, no race with an intent", text)
                 return
 
-    def _is_its_turn(self, region: str, one: Said, pulses: dict[str, list[tuple[float, bool]]]) -> None:
+    def _is_its_turn(self, region: str, one: Said, pulses: dict[tuple[str, int], list[tuple[float, bool]]]) -> None:
         """Whether it stepped back when it said that it was not fit, and heard of one that was."""
         assert isinstance(one.what, Intent)
         if one.what.place or one.what.why == "again":
             return
-        own = pulses[region][-PULSES_MIN:]
+        own = pulses[region, one.partition][-PULSES_MIN:]
         if len(own) < PULSES_MIN or any(fit for _, fit in own):
             return
         for peer in self._world.sites:
-            heard = pulses[peer][-PULSES_MIN:]
+            heard = pulses[peer, one.partition][-PULSES_MIN:]
             fresh = len(heard) == PULSES_MIN and heard[0][0] > one.at_s - LIMITS.silence_s - PULSES_MIN * 0.6
             if peer != region and fresh and heard[-1][0] > one.at_s - 1.0 and all(fit for _, fit in heard):
                 text = f"{region} is not fit and went first with {one.what.name}, though {peer} is fit"

@@ -10,6 +10,10 @@ The channel's *moment* is the latest of: the earliest due of a pair that is not 
 the end of the page in progress. Then one bundle takes all that is due or will be within the look-ahead, and names
 what else is open and was told before.
 
+Every page that is decided when a pair has been due for a backstop takes the pair along, if who decides knows of it. So
+a later page without it was decided by a region that does not know of it, and that region's pages must not put the pair
+off for ever: it is *passed over*, and its places count from when it could have been sent first (`start_us`).
+
     due     1  2        3
             |--|--------|-------------->
     page    1  .  pace  2,3 (1 is named)      2 waited out the pace, 3 was near enough to be pulled forward
@@ -51,12 +55,21 @@ class Channel(msgspec.Struct, eq=False, gc=False):
 
 class Moment(NamedTuple):
     """When a channel wants to page. `due_us`: the earliest due of its pairs; `last`: the region that tried before in
-    vain and goes last, or empty.
+    vain and goes last, or empty; `start_us`: when it wanted to before pages that passed its first pair over; `busy_us`:
+    before this a page is in progress, unless its end comes sooner.
     """
 
     at_us: int
     due_us: int
     last: str
+    start_us: int
+    busy_us: int
+
+    def page_us(self, place: int, limits: PagingLimits) -> int:
+        """When the region at this place pages."""
+        backstop_us = us(limits.backstop_s)
+        passed_over_us = max(self.start_us + max(place, 1) * backstop_us, self.busy_us)
+        return min(self.at_us + place * backstop_us, passed_over_us)
 
     def why(self, place: int) -> str:
         """What made the moment, in a word."""
@@ -119,15 +132,37 @@ def moment(
     if earliest_us is None:
         return None
     held_us = channel.covers.held_until_us(limits) if channel.covers is not None else 0
-    return Moment(max(earliest_us, held_us), earliest_us, again[1] if again is not None else "")
+    busy_us = channel.covers.busy_until_us() if channel.covers is not None else 0
+    start_us = _start_us(channel, earliest_us, limits)
+    return Moment(max(earliest_us, held_us), earliest_us, again[1] if again is not None else "", start_us, busy_us)
+
+
+def _start_us(channel: Channel, due_us: int, limits: PagingLimits) -> int:
+    """When a pair that is due then could be sent first, had no page passed it over."""
+    if channel.covers is None:
+        return due_us
+    return max(due_us, channel.covers.held_until_us(limits, due_us + us(limits.backstop_s)))
 
 
 def bundle(
-    channel: Channel, concerns: Iterable[Concern], ways: Ways, limits: PagingLimits, now_us: int
+    channel: Channel,
+    concerns: Iterable[Concern],
+    ways: Ways,
+    limits: PagingLimits,
+    now_us: int,
+    *,
+    passed_over: int = 0,
 ) -> list[Pending]:
-    """What a page sent now is about: due, or due within the look-ahead; the most urgent first, within the limit."""
+    """What a page sent now is about: due, or due within the look-ahead; the most urgent first, within the limit.
+
+    `passed_over`: only what was passed over, as the region at this place tells (1 and above); the rest is left to
+    those who page meanwhile.
+    """
     horizon_us = now_us + us(limits.look_ahead_s)
     found = [one for one in pending(channel, concerns, ways, limits) if one.due_us <= horizon_us]
+    if passed_over:
+        latest_us = now_us - passed_over * us(limits.backstop_s)
+        found = [one for one in found if _start_us(channel, one.due_us, limits) <= latest_us]
     found.sort(key=lambda one: (one.due_us, one.pair))
     return found[:COVERS_MAX]
 

@@ -118,8 +118,14 @@ class Covers:
             if flight.intent.at_us < before_us and not any(pair in needed for pair in flight.intent.pairs):
                 self.remove(id)
 
-    def held_until_us(self, limits: PagingLimits) -> int:
+    def busy_until_us(self) -> int:
+        """Before this an intent is in progress, unless its end comes sooner."""
+        return max((flight.deadline_us for flight in self.in_progress()), default=0)
+
+    def held_until_us(self, limits: PagingLimits, by_us: int | None = None) -> int:
         """Before this the channel is silent: an intent is in progress, or the last page was less than a pace ago.
+
+        `by_us`: as far as intents that were decided by then tell.
 
         A page that took longer than the pace held the channel to its end: from there the places count, or the regions
         behind would all be due the moment they hear of it. An intent that lapsed is no page: it bothered nobody that we
@@ -127,6 +133,8 @@ class Covers:
         """
         until_us = 0
         for flight in self.flights.values():
+            if by_us is not None and flight.intent.at_us > by_us:
+                continue
             if flight.in_progress:
                 until_us = max(until_us, flight.deadline_us)
             elif flight.end is not None and flight.is_delivered:

@@ -249,22 +249,26 @@ class Pager:
         if moment is None:
             self._agenda.at(channel, channels.ends_us(channel), now_us)
             return None
-        place = self._places.place(moment.last) if moment.at_us <= now_us else 0
-        at_us = moment.at_us + place * us(self._limits.backstop_s)
+        place = self._places.place(moment.last) if moment.start_us <= now_us else 0
+        at_us = moment.page_us(place, self._limits) if moment.start_us <= now_us else moment.start_us
         if channel.refused_us:
             at_us = max(at_us, channel.refused_us + us(self._limits.refused_s))
         if at_us > now_us:
             self._agenda.at(channel, at_us, now_us, waiting=place > 0)
             return None
         self._late_us = max(self._late_us, now_us - at_us)
-        found = channels.bundle(channel, user.concerns, rules, self._limits, now_us)
-        return self._decide(channel, moment, place, b"".join(one.pair for one in found), now_us)
+        in_turn = moment.at_us + place * us(self._limits.backstop_s) <= now_us
+        over = 0 if in_turn else max(place, 1)
+        found = channels.bundle(channel, user.concerns, rules, self._limits, now_us, passed_over=over)
+        return self._decide(
+            channel, moment, place, moment.why(over or place), b"".join(one.pair for one in found), now_us
+        )
 
-    def _decide(self, channel: Channel, moment: Moment, place: int, covers: bytes, now_us: int) -> Intent:
+    def _decide(self, channel: Channel, moment: Moment, place: int, why: str, covers: bytes, now_us: int) -> Intent:
         """It counts from now on, here; elsewhere once it is on the log."""
         id = IntentId(self._region, self._epoch, self._flights.next)
         key = ChannelKey(channel.user, channel.method, channel.urgency)
-        intent = Intent(id, key, covers, moment.at_us, now_us, place, moment.why(place))
+        intent = Intent(id, key, covers, moment.at_us, now_us, place, why)
         self._flights.next += 1
         channel.refused_us = 0
         flight = self._flights.add(channel, intent, now_us)

@@ -47,8 +47,9 @@ def channel() -> Channel:
     return Channel("ann", "phone", "high")
 
 
-def when(channel: Channel, *concerns: Concern) -> Moment | None:
-    return moment(channel, concerns, AT_ONCE, LIMITS, us(NOW_S))
+def when(channel: Channel, *concerns: Concern) -> tuple[int, int, str] | None:
+    found = moment(channel, concerns, AT_ONCE, LIMITS, us(NOW_S))
+    return (found.at_us, found.due_us, found.last) if found is not None else None
 
 
 # What is pending ----------------------------------------------------------------------------------------------------
@@ -93,18 +94,48 @@ def test_a_pair_that_lapsed_is_due_no_earlier_than_its_rule_and_names_who_tried_
 
 def test_the_moment_is_the_earliest_due_of_what_is_pending(channel: Channel) -> None:
     assert when(channel) is None
-    assert when(channel, concern(1, 30), concern(2, 20), concern(3, 40)) == Moment(us(20), us(20), "")
+    assert when(channel, concern(1, 30), concern(2, 20), concern(3, 40)) == (us(20), us(20), "")
     of_1970 = concern(1, 0)
     of_1970.at_us = 0
-    assert when(channel, of_1970) == Moment(0, 0, "")
+    assert when(channel, of_1970) == (0, 0, "")
 
 
 def test_the_moment_waits_for_the_page_in_progress_and_a_pace_after_the_last(channel: Channel) -> None:
     told(channel, 1, concern(1, 0), at_s=50, outcome=Outcome.DELIVERED)
-    assert when(channel, concern(2, 60)) == Moment(us(110), us(60), "")
-    assert when(channel, concern(2, 115)) == Moment(us(115), us(115), "")
+    assert when(channel, concern(2, 60)) == (us(110), us(60), "")
+    assert when(channel, concern(2, 115)) == (us(115), us(115), "")
     told(channel, 2, concern(3, 0), at_s=90)
-    assert when(channel, concern(2, 60)) == Moment(us(210), us(60), "")
+    assert when(channel, concern(2, 60)) == (us(210), us(60), "")
+
+
+def test_pages_that_pass_a_pair_over_put_its_place_off_no_more_than_one_that_was_decided_in_time(
+    channel: Channel,
+) -> None:
+    told(channel, 1, concern(1, 0), at_s=50, outcome=Outcome.DELIVERED)
+    late_s = 60 + LIMITS.backstop_s
+    told(channel, 2, concern(3, 0), at_s=late_s, outcome=Outcome.DELIVERED)
+    told(channel, 3, concern(4, 0), at_s=late_s + 5, outcome=Outcome.DELIVERED)
+    found = moment(channel, [concern(2, 60)], AT_ONCE, LIMITS, us(NOW_S))
+    assert found is not None
+    assert (found.at_us, found.start_us) == (us(late_s + 5 + LIMITS.pace_s), us(late_s + LIMITS.pace_s))
+    for place, after_s in ((0, 5), (1, LIMITS.backstop_s), (2, 2 * LIMITS.backstop_s)):
+        assert found.page_us(place, LIMITS) == us(late_s + LIMITS.pace_s + after_s)
+
+
+def test_a_pair_that_was_passed_over_waits_for_the_end_of_the_page_in_progress(channel: Channel) -> None:
+    told(channel, 1, concern(3, 0), at_s=61 + LIMITS.backstop_s)
+    found = moment(channel, [concern(2, 60)], AT_ONCE, LIMITS, us(NOW_S))
+    assert found is not None
+    assert found.start_us == us(60)
+    assert found.page_us(1, LIMITS) == found.busy_us == us(61 + LIMITS.backstop_s + LIMITS.end_s_max)
+
+
+def test_of_what_was_passed_over_alone_the_page_leaves_the_rest_to_who_pages_meanwhile(channel: Channel) -> None:
+    told(channel, 1, concern(3, 0), at_s=80, outcome=Outcome.DELIVERED)
+    concerns = [concern(2, 60), concern(4, 79)]
+    now_us = us(60 + LIMITS.backstop_s)
+    assert [one.due_us for one in bundle(channel, concerns, AT_ONCE, LIMITS, now_us)] == [us(60), us(79)]
+    assert [one.due_us for one in bundle(channel, concerns, AT_ONCE, LIMITS, now_us, passed_over=1)] == [us(60)]
 
 
 def test_who_goes_last_is_told_by_what_was_due_again_first_and_only_by_what_is_due(channel: Channel) -> None:
@@ -112,27 +143,27 @@ def test_who_goes_last_is_told_by_what_was_due_again_first_and_only_by_what_is_d
     told(channel, 1, of_b, at_s=50, outcome=Outcome.FAILED, region="b")
     told(channel, 2, of_a, at_s=52, outcome=Outcome.FAILED, region="a")
     told(channel, 3, later, at_s=10, outcome=Outcome.FAILED, region="c")
-    assert when(channel, of_a, of_b) == Moment(us(51), us(51), "b")
-    assert when(channel, of_b, of_a, later) == Moment(us(51), us(51), "b")
-    assert when(channel, of_a, concern(4, 20)) == Moment(us(20), us(20), "a")
-    assert when(channel, later) == Moment(us(200), us(200), "")
-    assert when(channel, concern(4, 20), later) == Moment(us(20), us(20), "")
+    assert when(channel, of_a, of_b) == (us(51), us(51), "b")
+    assert when(channel, of_b, of_a, later) == (us(51), us(51), "b")
+    assert when(channel, of_a, concern(4, 20)) == (us(20), us(20), "a")
+    assert when(channel, later) == (us(200), us(200), "")
+    assert when(channel, concern(4, 20), later) == (us(20), us(20), "")
 
 
 def test_of_those_due_again_at_one_time_the_first_region_goes_last_wherever_it_is_read(channel: Channel) -> None:
     of_b, of_a = concern(1, 0), concern(2, 0)
     told(channel, 1, of_b, at_s=NOW_S - 1, outcome=Outcome.FAILED, region="b")
     told(channel, 2, of_a, at_s=NOW_S - 1, outcome=Outcome.FAILED, region="a")
-    assert when(channel, of_a, of_b) == when(channel, of_b, of_a) == Moment(us(NOW_S), us(NOW_S), "a")
+    assert when(channel, of_a, of_b) == when(channel, of_b, of_a) == (us(NOW_S), us(NOW_S), "a")
 
 
 @pytest.mark.parametrize(
     ("made", "place", "why"),
     [
-        (Moment(5, 5, ""), 0, "due"),
-        (Moment(6, 5, ""), 0, "paced"),
-        (Moment(6, 5, "b"), 0, "again"),
-        (Moment(6, 5, "b"), 1, "backstop"),
+        (Moment(5, 5, "", 5, 0), 0, "due"),
+        (Moment(6, 5, "", 5, 0), 0, "paced"),
+        (Moment(6, 5, "b", 5, 0), 0, "again"),
+        (Moment(6, 5, "b", 5, 0), 1, "backstop"),
     ],
 )
 def test_what_made_the_moment_is_told_in_a_word(made: Moment, place: int, why: str) -> None:

@@ -246,6 +246,20 @@ def test_what_is_closed_while_the_intent_is_on_its_way_to_the_log_is_not_handed_
     assert [one.end.outcome for one in regions["a"].ends] == [Outcome.FAILED]
 
 
+def test_what_one_region_alone_knows_is_told_though_the_other_pages_the_channel_again_and_again() -> None:
+    regions = two(partition=1)
+    regions.sever(("a", "b"))  # b hears nothing of a, and is first; a hears all that b decides
+    regions.assign(assigned(1, 3), to="a")
+    for n in range(2, 8):
+        regions.assign(assigned(n, regions.at_s))
+        regions.run(61)
+    by_a = [told for told in regions.told_all if told.region == "a"]
+    assert [told.at_s for told in by_a] == [3 + PagingLimits().pace_s + PagingLimits().backstop_s]
+    assert [item.assignment.title for item in by_a[0].bundle.items if item.is_new] == ["#1"]
+    named = [item.assignment.title for told in regions.told_all for item in told.bundle.items if item.is_new]
+    assert sorted(named) == [f"#{n}" for n in range(1, 8)]  # and nothing was told twice
+
+
 def test_a_page_is_unwanted_once_all_of_it_is_closed() -> None:
     regions = two()
     regions.call_s = 60
