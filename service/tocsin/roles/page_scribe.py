@@ -30,6 +30,8 @@ BATCH_EVERY_S: Final = 0.05
 INTENTS_MAX: Final = 500
 ENDS_MAX: Final = 200
 """What is said in one go."""
+REFUSED_SHOWS_S: Final = 5.0
+"""What was refused is decided anew within seconds: if nothing was refused for so long, all is well or nothing is said."""
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +52,7 @@ class PageScribe:
         self._some_intents = asyncio.Event()
         self._some_ends = asyncio.Event()
         self._failing = False
-        self._is_refused = False
+        self._refused_s = float("-inf")
         self._pulsing: asyncio.Task[None] | None = None
 
     def say_intents(self, intents: Sequence[Intent]) -> None:
@@ -76,7 +78,7 @@ class PageScribe:
     @property
     def is_failing(self) -> bool:
         """Whether what is to be said cannot be, at the moment."""
-        return self._failing or self._is_refused
+        return self._failing or now().mono_s - self._refused_s < REFUSED_SHOWS_S
 
     @property
     def idle(self) -> bool:
@@ -105,13 +107,15 @@ class PageScribe:
                 await self._append(batch)
             except EngineError as error:
                 _log.warning("intents not said: %s", error, extra={"action": "intents_refused"})
-                self._is_refused = True
+                self._refused_s = now().mono_s
+                are_said = False
             else:
-                self._is_refused = False
+                self._refused_s = float("-inf")
+                are_said = True
             del self._intents[: len(batch)]
             if not self._intents:
                 self._some_intents.clear()
-            self._said([intent.id for intent in batch], not self._is_refused)
+            self._said([intent.id for intent in batch], are_said)
 
     async def _run_ends(self) -> None:
         pause_s = PAUSE_S_MIN
