@@ -31,7 +31,7 @@ INTENTS_MAX: Final = 500
 ENDS_MAX: Final = 200
 """What is said in one go."""
 REFUSED_SHOWS_S: Final = 5.0
-"""What was refused is decided anew within seconds: if nothing was refused for so long, all is well or nothing is said."""
+"""What was refused is decided anew within seconds: nothing refused for so long, and all is well or nothing is said."""
 _log = logging.getLogger(__name__)
 
 
