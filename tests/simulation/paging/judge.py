@@ -261,7 +261,8 @@ class Judge:
             return
         for peer in self._world.sites:
             heard = pulses[peer, one.partition][-PULSES_MIN:]
-            fresh = len(heard) == PULSES_MIN and heard[0][0] > one.at_s - LIMITS.silence_s - PULSES_MIN * 0.6
+            spread_s = one.at_s - heard[0][0] if len(heard) == PULSES_MIN else 0.0
+            fresh = READ_S_MAX < spread_s < LIMITS.silence_s + PULSES_MIN * 0.6  # not many at once, after a cut
             if peer != region and fresh and heard[-1][0] > one.at_s - 1.0 and all(fit for _, fit in heard):
                 text = f"{region} is not fit and went first with {one.what.name}, though {peer} is fit"
                 self._world.breach("10, who is not fit steps back", text)
