@@ -269,9 +269,12 @@ class Judge:
                 return
 
     def _is_calm_once(self) -> None:
-        """Where nothing was wrong anywhere for a while, a page is decided once."""
+        """Where nothing was wrong anywhere for a while, a page is made once.
+
+        One that was not handed over, since its alert was closed a moment before, is none: who has not heard so tries.
+        """
         for (user, pair), pages in self._covering.items():
-            decided = [self._intents[page] for page in pages]
+            decided = [self._intents[page] for page in pages if page in self._arrived]
             for (at_s, first), (again_s, second) in pairwise(decided):
                 if first.id.region != second.id.region and self._is_calm(at_s, again_s):
                     text = (
