@@ -180,6 +180,20 @@ async def test_housekeeping_removes_more_than_a_chunk_while_others_append(log: E
     await other.close()
 
 
+async def test_records_below_an_offset_are_deleted_however_young_and_no_offset_comes_twice(log: EmbeddedLog) -> None:
+    await log.ensure_topic("requests", 1, retention_s=50.0)
+    await log.append("requests", 0, [at(1), at(2), at(3)])
+    await log.delete_records("requests", 0, 2)
+    assert await offsets(log, "requests") == [2]
+    await log.delete_records("requests", 0, 1)
+    assert await log.bounds("requests", 0) == (2, 3)
+    await log.delete_records("requests", 0, 99)
+    assert await log.bounds("requests", 0) == (3, 3)
+    assert await log.append("requests", 0, [at(4)]) == 3
+    with pytest.raises(Misconfigured):
+        await log.delete_records("requests", 1, 0)
+
+
 async def test_a_topic_deleted_twice_or_never_made_is_no_error(log: EmbeddedLog) -> None:
     await log.delete_topic("requests")
     await log.ensure_topic("requests", 1)

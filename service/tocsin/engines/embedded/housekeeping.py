@@ -19,12 +19,14 @@ async def expire(database: Database, partition_id: int, before_ms: int) -> int:
 
     The start moves first: a reader never finds records missing that are above the start it was told.
     """
-    base = place(partition_id, 0)
     start = await database.write(lambda connection: _move_start(connection, partition_id, before_ms))
-    removed = 0
-    while count := await database.write(lambda connection: _remove_below(connection, base, base + start)):
-        removed += count
-    return removed
+    return await _remove_all_below(database, partition_id, start)
+
+
+async def truncate(database: Database, partition_id: int, start: int) -> int:
+    """Moves the log's start up to this offset, whatever the age of what is below it, and removes that."""
+    await database.write(lambda connection: _put_start(connection, partition_id, start))
+    return await _remove_all_below(database, partition_id, start)
 
 
 async def compact(database: Database, partition_id: int, before_ms: int) -> int:
@@ -34,6 +36,14 @@ async def compact(database: Database, partition_id: int, before_ms: int) -> int:
         chunk = outdated[at : at + CHUNK]
         await database.write(lambda connection, chunk=chunk: _remove(connection, chunk))  # type: ignore[misc]
     return len(outdated)
+
+
+async def _remove_all_below(database: Database, partition_id: int, start: int) -> int:
+    base = place(partition_id, 0)
+    removed = 0
+    while count := await database.write(lambda connection: _remove_below(connection, base, base + start)):
+        removed += count
+    return removed
 
 
 def _move_start(connection: sqlite3.Connection, partition_id: int, before_ms: int) -> int:
@@ -46,8 +56,12 @@ def _move_start(connection: sqlite3.Connection, partition_id: int, before_ms: in
         (base + row[0], base + row[1], before_ms),
     ).fetchone()
     start: int = row[1] if first is None else first[0] - base
-    connection.execute("UPDATE partitions SET log_start = ? WHERE id = ?", (start, partition_id))
+    _put_start(connection, partition_id, start)
     return start
+
+
+def _put_start(connection: sqlite3.Connection, partition_id: int, start: int) -> None:
+    connection.execute("UPDATE partitions SET log_start = ? WHERE id = ?", (start, partition_id))
 
 
 def _remove_below(connection: sqlite3.Connection, first: int, end: int) -> int:

@@ -25,7 +25,7 @@ import msgspec
 from tocsin.core.requests import Record
 from tocsin.engines.embedded.claims import ClaimFiles
 from tocsin.engines.embedded.database import Database, Format
-from tocsin.engines.embedded.housekeeping import compact, expire
+from tocsin.engines.embedded.housekeeping import compact, expire, truncate
 from tocsin.engines.embedded.places import PLACES_EACH, place
 from tocsin.engines.embedded.waiters import Waiters, Wake
 from tocsin.engines.errors import Misconfigured, OutOfRange, Refused
@@ -185,6 +185,15 @@ class EmbeddedLog:
             if compacted:
                 removed += await compact(self._database, partition_id, int((now - self._compaction_lag_s) * 1000))
         return removed
+
+    async def delete_records(self, topic: str, partition: int, before_offset: int) -> None:
+        """Removes the records below an offset, however young, for drills; raises `Misconfigured` for an unknown
+        partition.
+        """
+        partition_id, start, end = await self._database.read(
+            lambda connection: _partition(connection, topic, partition)
+        )
+        await truncate(self._database, partition_id, min(max(start, before_offset), end))
 
     def _encode(self, topic: str, record: Record) -> _Row:
         try:

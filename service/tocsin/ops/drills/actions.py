@@ -144,6 +144,18 @@ async def drop_newer_requests(target: Target) -> None:
     await target.drop_newer()
 
 
+@action(undo="refill_log")
+async def forget_unread(target: Target, region: str) -> None:
+    """Retention takes all requests from all logs, also what one region has not read of them."""
+    await target.forget_unread(region)
+
+
+@action()
+async def refill_log(target: Target, region: str) -> None:
+    """What retention took is put into the region's log again, from what its peers have: a backfill."""
+    await target.refill_log(region)
+
+
 # People --------------------------------------------------------------------------------------------------------------
 
 

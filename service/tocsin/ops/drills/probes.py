@@ -93,6 +93,18 @@ async def records_behind(target: Target, region: str) -> int:
 
 
 @probe()
+async def removed_unread(target: Target, region: str) -> int:
+    """How many records retention took that a region had not read, and has not named as lost yet."""
+    return await target.removed_unread(region)
+
+
+@probe()
+async def lost_unnamed(target: Target, region: str) -> int:
+    """Of the records that retention took unread since the drill began, how many the region does not name as lost."""
+    return await target.lost_unnamed(region)
+
+
+@probe()
 async def mirror_carries(target: Target, source: str, to: str) -> bool:
     """Whether anything that enters at one region reaches the other: ticks alone are several records a second."""
     before = await target.copied(source, to)

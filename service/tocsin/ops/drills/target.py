@@ -152,6 +152,12 @@ class Target(Protocol):
     async def drop_newer(self) -> None:
         """A person gives those requests up, by the command for it."""
 
+    async def forget_unread(self, region: str) -> None:
+        """Retention takes from all logs what they hold of requests, also what this region has not read of it."""
+
+    async def refill_log(self, region: str) -> None:
+        """What was taken is put into the region's log again, from what its peers have. Nothing when nothing was."""
+
     async def skew_clock(self, region: str, ahead_s: float) -> None:
         """The region's ticks lie so far in the future."""
 
@@ -201,6 +207,12 @@ class Target(Protocol):
 
     async def records_behind(self, region: str) -> int:
         """How many records of its own and its peers' the region has not worked off."""
+
+    async def removed_unread(self, region: str) -> int:
+        """How many records retention took that the region had not read, and has not named as lost yet."""
+
+    async def lost_unnamed(self, region: str) -> int:
+        """So many fewer records the region has named as lost than were taken from it unread since the drill began."""
 
     async def copied(self, source: str, target: str) -> int:
         """How many records of `source` the mirror has brought to `target`, ever."""

@@ -158,6 +158,12 @@ class MemoryTarget:
     async def drop_newer(self) -> None:
         self.done.append("drop newer")
 
+    async def forget_unread(self, region: str) -> None:
+        self.done.append(f"forget what {region} has not read")
+
+    async def refill_log(self, region: str) -> None:
+        self.done.append(f"refill {region}")
+
     async def skew_clock(self, region: str, ahead_s: float) -> None:
         self._break(f"skew {region} by {ahead_s}", (region, "clock"))
 
@@ -208,6 +214,12 @@ class MemoryTarget:
         return False
 
     async def records_behind(self, region: str) -> int:
+        return 0
+
+    async def removed_unread(self, region: str) -> int:
+        return 0
+
+    async def lost_unnamed(self, region: str) -> int:
         return 0
 
     async def copied(self, source: str, target: str) -> int:

@@ -23,6 +23,7 @@ from tocsin.ops.demo.player import LANES
 from tocsin.ops.demo.stage import BAD_SERVICE
 from tocsin.ops.drills.target import Account, DrillError, Spoiling
 from tocsin.ops.drills.targets import records
+from tocsin.ops.drills.targets.forgetting import Forgotten
 from tocsin.ops.drills.targets.people import put_stranded
 from tocsin.ops.drills.targets.scene import KEY_MARK, Scene
 from tocsin.ops.drills.targets.sight import POLL_S, Parts, Sight
@@ -58,6 +59,7 @@ class LocalTarget(Sight):
         self._cut: set[tuple[str, str]] = set()
         self._waiting: list[tuple[str, str]] = []
         self._newer: list[str] = []
+        self._forgotten = Forgotten()
         self._skewing: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -248,6 +250,17 @@ class LocalTarget(Sight):
         while self._newer:
             await self.by_hand(f"quarantine drop {self._newer[-1]} --yes")
             self._newer.pop()
+
+    async def forget_unread(self, region: str) -> None:
+        """As `Target` says. It is counted while the region's creator is down, so that nothing is read meanwhile."""
+        for each in self._topology.regions:
+            since_ms = self.scene.began_us // 1000
+            await self._forgotten.forget(each, self._logs[each.name], self._servers.delete_records, since_ms)
+        self._taken[region] = await self.removed_unread(region)
+
+    async def refill_log(self, region: str) -> None:
+        """As `Target` says."""
+        await self._forgotten.put_back(self._topology.region(region), self._logs[region])
 
     async def skew_clock(self, region: str, ahead_s: float) -> None:
         """As `Target` says. By ticks beside those of the intake, whose process goes by this machine's clock."""

@@ -7,10 +7,18 @@ stands for it. Each says of itself which it is, and the report repeats it.
 
 from typing import Final, Protocol
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import KafkaError
+
+from tocsin.engines.embedded.log import EmbeddedLog
 from tocsin.engines.faults import Fault, FaultSwitch, Rule
+from tocsin.engines.log import Log
 from tocsin.ops.demo.mirrors import EmbeddedMirrors, Mirrors, ServerMirrors
+from tocsin.ops.drills.target import DrillError
 from tocsin.ops.local.control import LocalControl
 from tocsin.ops.local.directions import Direction
+from tocsin.topology import KafkaLog, Region
 
 STANDING: Final = frozenset({"ready", "starting"})
 
@@ -36,6 +44,9 @@ class Servers(Protocol):
 
     async def start_region(self, region: str) -> None:
         """Starts it again."""
+
+    async def delete_records(self, region: Region, log: Log, topic: str, partition: int, before_offset: int) -> None:
+        """The region's log forgets what it has below an offset."""
 
 
 class EmbeddedServers:
@@ -74,6 +85,12 @@ class EmbeddedServers:
     async def start_region(self, region: str) -> None:
         """There is nothing to start below the roles."""
 
+    async def delete_records(self, region: Region, log: Log, topic: str, partition: int, before_offset: int) -> None:  # noqa: ARG002 - as `Servers` says
+        """As `Servers` says."""
+        if not isinstance(log, EmbeddedLog):
+            raise TypeError(f"the log of an embedded region is {log!r}")
+        await log.delete_records(topic, partition, before_offset)
+
 
 class RealServers:
     """Kafka, MirrorMaker 2 and Cassandra, each a server of its own."""
@@ -107,6 +124,19 @@ class RealServers:
         """As `Servers` says."""
         for server in (f"broker-{region}", f"cassandra-{region}", *await self._mirrors_into(region)):
             await self._start(server)
+
+    async def delete_records(self, region: Region, log: Log, topic: str, partition: int, before_offset: int) -> None:  # noqa: ARG002 - as `Servers` says
+        """As `Servers` says; raises `DrillError` when the broker does not do it."""
+        if not isinstance(region.log, KafkaLog):
+            raise TypeError(f"the log of a region on real servers is {region.log!r}")
+        admin = AIOKafkaAdminClient(bootstrap_servers=list(region.log.bootstrap))
+        try:
+            await admin.start()
+            await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset)})
+        except KafkaError as error:
+            raise DrillError(f"the broker of {region.name} did not remove records of {topic}: {error!r}") from error
+        finally:
+            await admin.close()
 
     async def _mirrors_into(self, region: str) -> list[str]:
         names = [str(server["name"]) for server in (await self._control.status())["servers"]]

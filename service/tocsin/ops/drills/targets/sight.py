@@ -22,7 +22,7 @@ from tocsin.ops.drills.target import DrillError
 from tocsin.ops.drills.targets.scene import Scene
 from tocsin.ops.drills.targets.servers import Servers
 from tocsin.ops.history import Querier, get
-from tocsin.ops.progress import look_at
+from tocsin.ops.progress import SourceState, look_at
 from tocsin.ops.regions import Reached
 from tocsin.ops.supervisor import ROLES, LocalSet
 from tocsin.settings import Settings
@@ -62,6 +62,8 @@ class Sight:
         self._starts: dict[tuple[str, str], int] = {}
         self._refused: dict[str, int] = {}
         self._sent: dict[str, int] = {}
+        self._taken: dict[str, int] = {}
+        """By region, what retention took from it unread."""
 
     @property
     def scene(self) -> Scene:
@@ -75,6 +77,7 @@ class Sight:
         self._starts = {key: child.starts for key, child in self._local.processes.items()}
         self._refused = dict(self._hired.receiver.refused)
         self._sent = {region: self._pages_of(region) for region in self.regions}
+        self._taken = {}
 
     async def pause(self, seconds: float) -> None:
         """As `Target` says."""
@@ -152,11 +155,23 @@ class Sight:
 
     async def records_behind(self, region: str) -> int:
         """As `Target` says."""
+        return sum(source.lag_records or 0 for source in await self._sources(region))
+
+    async def removed_unread(self, region: str) -> int:
+        """As `Target` says."""
+        return sum(source.unread for source in await self._sources(region))
+
+    async def lost_unnamed(self, region: str) -> int:
+        """As `Target` says."""
+        named = [lost for lost in await self._stores[region].lost() if lost.found_us >= self.scene.began_us]
+        return self._taken.get(region, 0) - sum(lost.end - lost.start for lost in named)
+
+    async def _sources(self, region: str) -> list[SourceState]:
         reached = Reached(dict(self._logs), dict(self._stores), {})
         state = await look_at(self._topology.region(region), reached, self._topology, time.time_ns() // 1000)
         if state.away:
             raise Unavailable("; ".join(state.away))
-        return sum(source.lag_records or 0 for partition in state.partitions for source in partition.sources)
+        return [source for partition in state.partitions for source in partition.sources]
 
     async def copied(self, source: str, target: str) -> int:
         """As `Target` says."""
