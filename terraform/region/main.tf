@@ -133,6 +133,7 @@ module "service" {
   source = "../modules/service"
 
   aws_region        = local.region.aws.region
+  collector         = merge(module.observe.collector, { image = local.region.aws.collector_image })
   config_dir        = module.regionfile.config_dir
   data_dir          = module.regionfile.data_dir
   doors             = { for role, edge in module.edge : role => edge.target }
@@ -170,6 +171,8 @@ module "backup" {
 module "observe" {
   source = "../modules/observe"
 
+  alerts          = yamldecode(file("${path.module}/${var.catalogue_file}")).alerts
+  aws_region      = local.region.aws.region
   cluster         = module.service.cluster
   doors           = { for role, edge in module.edge : local.door_of[role] => edge.target }
   drill           = local.region.aws.drill

@@ -1,3 +1,9 @@
+variable "catalogue_file" {
+  description = "The alert catalogue, from this folder."
+  type        = string
+  default     = "../../deploy/alerts/catalogue.yaml"
+}
+
 variable "region" {
   description = "The region to deploy: the name of its file, without `.yaml`."
   type        = string

@@ -19,7 +19,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             pytest.fail(lacks)
         pytest.skip(lacks)
     root = tmp_path_factory.mktemp("project")
-    for folder in ("terraform", "regions"):
+    for folder in ("terraform", "regions", "deploy/alerts", "runbooks"):
         shutil.copytree(REPOSITORY / folder, root / folder, symlinks=True, ignore=shutil.ignore_patterns(".terraform*"))
     return Project(root, PLUGINS)
 

@@ -28,7 +28,7 @@ class TerraformFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of `terraform/` and `regions/`."""
+    """A copy of what is deployed from: `terraform/`, `regions/`, and the alerts with their runbooks."""
 
     root: Path
     plugins: str | None

@@ -33,7 +33,7 @@ def _containers(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def _role(containers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    (role,) = (container for name, container in containers.items() if name != "files")
+    (role,) = (container for name, container in containers.items() if name not in {"files", "collector"})
     return role
 
 

@@ -12,7 +12,7 @@ locals {
       tag      = { key = "tocsin:region", value = var.name }
     }
   }
-  _stops = [for key, alarm in aws_cloudwatch_metric_alarm.this : alarm.arn if startswith(key, "TocsinEventsRefused/")]
+  _stops = [for key, alarm in aws_cloudwatch_metric_alarm.outside : alarm.arn if startswith(key, "EventsRefused/")]
 }
 
 resource "aws_iam_role" "drill" {

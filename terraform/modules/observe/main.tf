@@ -1,8 +1,9 @@
-# Alarms from `alarms.yaml`, each with the link to its runbook, to one topic that people subscribe to. This is the watch
-# from outside: it needs no process of Tocsin's to run.
+# The watch from outside: alarms from `alarms.yaml`, on AWS's own metrics. It needs no process of Tocsin's to run. Each
+# alarm links to its runbook and rings one of two topics that people subscribe to: one wakes, the other waits for the
+# morning.
 
 locals {
-  catalogue = yamldecode(file("${path.module}/alarms.yaml"))
+  outside = yamldecode(file("${path.module}/alarms.yaml"))
 
   # What there is of each kind: name to the dimensions of its metrics.
   _subjects = {
@@ -22,31 +23,35 @@ locals {
     ]...)
   }
 
-  alarms = merge([
-    for alarm, definition in local.catalogue : {
+  _outside = merge([
+    for alarm, definition in local.outside : {
       for subject, dimensions in local._subjects[definition.each] :
-      "${alarm}/${subject}" => merge(definition, { alarm = alarm, subject = subject, dimensions = dimensions })
+      "${alarm}/${subject}" => merge(definition, { dimensions = dimensions })
+      if contains(try(definition.only, [subject]), subject)
     }
   ]...)
 }
 
-resource "aws_sns_topic" "alarms" {
-  name              = "${var.name}-alarms"
+# By severity.
+resource "aws_sns_topic" "this" {
+  for_each = toset(["page", "ticket"])
+
+  name              = "${var.name}-${each.key}s"
   kms_master_key_id = var.key_arn
 }
 
-resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each = local.alarms
+resource "aws_cloudwatch_metric_alarm" "outside" {
+  for_each = local._outside
 
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  alarm_description   = "${each.value.means} ${var.runbooks_url}/${each.value.alarm}.md"
+  alarm_actions       = [aws_sns_topic.this[each.value.severity].arn]
+  alarm_description   = "${each.value.means} ${var.runbooks_url}/${each.value.runbook}.md"
   alarm_name          = "${var.name}/${each.key}"
   comparison_operator = can(each.value.above) ? "GreaterThanThreshold" : "LessThanThreshold"
   dimensions          = each.value.dimensions
   evaluation_periods  = each.value.for_min
   metric_name         = each.value.metric
   namespace           = each.value.namespace
-  ok_actions          = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.this[each.value.severity].arn]
   period              = 60
   statistic           = each.value.statistic
   threshold           = try(each.value.above, each.value.below)

@@ -1,3 +1,31 @@
+variable "alerts" {
+  description = "The alerts of the catalogue, deploy/alerts/catalogue.yaml. What is left out has the defaults of the service's own reader."
+  type = list(object({
+    name          = string
+    severity      = string
+    summary       = string
+    for_s         = optional(number, 0)
+    outside       = optional(bool, false)
+    service_level = optional(string, "")
+    any_of = optional(list(object({
+      metric     = string
+      of         = string
+      by         = optional(list(string), ["region"])
+      where      = optional(map(list(string)), {})
+      over_s     = optional(number, 300)
+      share_of   = optional(string, "")
+      above      = optional(number)
+      below      = optional(number)
+      or_missing = optional(bool, false)
+    })), [])
+  }))
+}
+
+variable "aws_region" {
+  description = "Where it runs: CloudWatch's and X-Ray's region."
+  type        = string
+}
+
 variable "cluster" {
   description = "The ECS cluster's name."
   type        = string
@@ -47,7 +75,7 @@ variable "requests_topics" {
 }
 
 variable "runbooks_url" {
-  description = "Where runbooks are read: an alarm links to `URL/ALARM.md`."
+  description = "Where runbooks are read: an alarm links to `URL/RUNBOOK.md`."
   type        = string
 }
 

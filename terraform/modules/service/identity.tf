@@ -106,6 +106,23 @@ resource "aws_iam_role_policy" "log" {
   policy = jsonencode({ Version = "2012-10-17", Statement = local._log_statements[each.value.role] })
 }
 
+# The collector beside it has the same role, as all containers of a task.
+resource "aws_iam_role_policy" "collector" {
+  for_each = local.services
+
+  name = "collector"
+  role = aws_iam_role.role[each.key].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      { Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = "${var.collector.log_group_arn}:log-stream:*" },
+      # X-Ray has no resources to name.
+      { Effect = "Allow", Action = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], Resource = "*" },
+    ]
+  })
+}
+
 # The role by which ECS starts it: fetches image and secrets, writes logs. The process never has it.
 resource "aws_iam_role" "start" {
   for_each = local.services

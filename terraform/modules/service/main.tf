@@ -2,7 +2,8 @@
 # for every stack; intake and notifier once, on the stack that serves.
 #
 # What a task is told is the contract with the service's settings.py: TOCSIN_* variables to the role, and nothing else.
-# Region files and secrets are files to the service; a container that ends before the role starts places them.
+# Region files and secrets are files to the service; a container that ends before the role starts places them. Beside the
+# role stands a collector, to which it sends metrics and traces. The role neither waits for it nor ends with it.
 
 locals {
   services = merge(
@@ -23,11 +24,12 @@ locals {
   environment = {
     for name, service in local.services : name => merge(
       {
-        TOCSIN_ADMIN_PORT  = tostring(var.processes[service.role].admin_port)
-        TOCSIN_DATA_DIR    = var.data_dir
-        TOCSIN_REGION      = var.name
-        TOCSIN_REGIONS_DIR = var.regions_dir
-        TOCSIN_STACK       = service.stack
+        TOCSIN_ADMIN_PORT    = tostring(var.processes[service.role].admin_port)
+        TOCSIN_DATA_DIR      = var.data_dir
+        TOCSIN_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+        TOCSIN_REGION        = var.name
+        TOCSIN_REGIONS_DIR   = var.regions_dir
+        TOCSIN_STACK         = service.stack
       },
       service.role == "querier" ? { TOCSIN_TOKEN_FILE = "${var.secrets_dir}/tokens.json" } : {},
     )
@@ -148,6 +150,18 @@ resource "aws_ecs_task_definition" "this" {
       # Twice what a role takes at most to stop in good order.
       stopTimeout = 30
       ulimits     = [{ name = "nofile", softLimit = 65536, hardLimit = 65536 }]
+    },
+    {
+      name                   = "collector"
+      image                  = var.collector.image
+      essential              = false
+      memory                 = 256
+      restartPolicy          = { enabled = true }
+      user                   = "10001:10001"
+      readonlyRootFilesystem = true
+      environment            = [{ name = "AOT_CONFIG_CONTENT", value = var.collector.config }]
+      linuxParameters        = { capabilities = { drop = ["ALL"] } }
+      logConfiguration       = local._logs[each.key]
     },
   ])
 

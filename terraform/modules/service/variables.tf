@@ -3,6 +3,11 @@ variable "aws_region" {
   type        = string
 }
 
+variable "collector" {
+  description = "What brings a task's metrics and traces to AWS: its `image`, by digest, its `config`, and the `log_group_arn` that it writes to."
+  type        = object({ config = string, image = string, log_group_arn = string })
+}
+
 variable "config_dir" {
   description = "Where region files and secrets lie in a container."
   type        = string

@@ -16,7 +16,8 @@ locals {
     roles = ["intake", "creator", "querier", "notifier"]
     role  = ["cpu", "memory_mib", "count", "count_max"]
     aws = [
-      "account_id", "region", "cidr", "zones", "domain", "zone_id", "image", "runbooks_url", "drill",
+      "account_id", "region", "cidr", "zones", "domain", "zone_id", "image", "collector_image",
+      "runbooks_url", "drill",
     ]
   }
 
@@ -169,8 +170,10 @@ locals {
         "${file}.yaml: roles.${role}.count_max: is ${region.roles[role].count_max}, above partitions (${region.partitions}): the rest would own nothing"
         if region.roles[role].count_max > region.partitions
       ],
-      can(regex("@sha256:[0-9a-f]{64}$", region.aws.image)) ? [] : [
-        "${file}.yaml: aws.image: must end in @sha256: and the digest: a tag may be another image tomorrow"
+      [
+        for field in ["image", "collector_image"] :
+        "${file}.yaml: aws.${field}: must end in @sha256: and the digest: a tag may be another image tomorrow"
+        if !can(regex("@sha256:[0-9a-f]{64}$", region.aws[field]))
       ],
     )
   ])

@@ -50,15 +50,16 @@ variable "regions" {
     limits = optional(map(number), {})
     paging = optional(map(number), {})
     aws = object({
-      account_id   = string
-      region       = string
-      cidr         = string
-      zones        = list(string)
-      domain       = string
-      zone_id      = string
-      image        = string
-      runbooks_url = string
-      drill        = optional(bool, false)
+      account_id      = string
+      region          = string
+      cidr            = string
+      zones           = list(string)
+      domain          = string
+      zone_id         = string
+      image           = string
+      collector_image = string
+      runbooks_url    = string
+      drill           = optional(bool, false)
     })
   }))
 }

@@ -87,33 +87,37 @@ run "environment_is_exactly_this" {
   assert {
     condition = output.environment == {
       creator-blue = {
-        TOCSIN_ADMIN_PORT  = "9082"
-        TOCSIN_DATA_DIR    = "/var/lib/tocsin"
-        TOCSIN_REGION      = "eu-central-1"
-        TOCSIN_REGIONS_DIR = "/etc/tocsin/regions"
-        TOCSIN_STACK       = "blue"
+        TOCSIN_ADMIN_PORT    = "9082"
+        TOCSIN_DATA_DIR      = "/var/lib/tocsin"
+        TOCSIN_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+        TOCSIN_REGION        = "eu-central-1"
+        TOCSIN_REGIONS_DIR   = "/etc/tocsin/regions"
+        TOCSIN_STACK         = "blue"
       }
       intake = {
-        TOCSIN_ADMIN_PORT  = "9080"
-        TOCSIN_DATA_DIR    = "/var/lib/tocsin"
-        TOCSIN_REGION      = "eu-central-1"
-        TOCSIN_REGIONS_DIR = "/etc/tocsin/regions"
-        TOCSIN_STACK       = "blue"
+        TOCSIN_ADMIN_PORT    = "9080"
+        TOCSIN_DATA_DIR      = "/var/lib/tocsin"
+        TOCSIN_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+        TOCSIN_REGION        = "eu-central-1"
+        TOCSIN_REGIONS_DIR   = "/etc/tocsin/regions"
+        TOCSIN_STACK         = "blue"
       }
       notifier = {
-        TOCSIN_ADMIN_PORT  = "9083"
-        TOCSIN_DATA_DIR    = "/var/lib/tocsin"
-        TOCSIN_REGION      = "eu-central-1"
-        TOCSIN_REGIONS_DIR = "/etc/tocsin/regions"
-        TOCSIN_STACK       = "blue"
+        TOCSIN_ADMIN_PORT    = "9083"
+        TOCSIN_DATA_DIR      = "/var/lib/tocsin"
+        TOCSIN_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+        TOCSIN_REGION        = "eu-central-1"
+        TOCSIN_REGIONS_DIR   = "/etc/tocsin/regions"
+        TOCSIN_STACK         = "blue"
       }
       querier-blue = {
-        TOCSIN_ADMIN_PORT  = "9081"
-        TOCSIN_DATA_DIR    = "/var/lib/tocsin"
-        TOCSIN_REGION      = "eu-central-1"
-        TOCSIN_REGIONS_DIR = "/etc/tocsin/regions"
-        TOCSIN_STACK       = "blue"
-        TOCSIN_TOKEN_FILE  = "/etc/tocsin/secrets/tokens.json"
+        TOCSIN_ADMIN_PORT    = "9081"
+        TOCSIN_DATA_DIR      = "/var/lib/tocsin"
+        TOCSIN_OTLP_ENDPOINT = "http://127.0.0.1:4318"
+        TOCSIN_REGION        = "eu-central-1"
+        TOCSIN_REGIONS_DIR   = "/etc/tocsin/regions"
+        TOCSIN_STACK         = "blue"
+        TOCSIN_TOKEN_FILE    = "/etc/tocsin/secrets/tokens.json"
       }
     }
     error_message = "A task is told something else than tests/infra has settings.py accept."

@@ -7,6 +7,7 @@ mock_provider "aws" {
 
 variables {
   aws_region        = "eu-central-1"
+  collector         = { config = "{}", image = "example.com/collector@sha256:0000000000000000000000000000000000000000000000000000000000000000", log_group_arn = "arn:aws:logs:eu-central-1:111122223333:log-group:/tocsin/eu-central-1/metrics" }
   config_dir        = "/etc/tocsin"
   data_dir          = "/var/lib/tocsin"
   image             = "example.com/tocsin@sha256:0000000000000000000000000000000000000000000000000000000000000000"
@@ -114,6 +115,36 @@ run "each_role_may_do_its_own_work_and_no_more" {
   assert {
     condition     = alltrue([for policy in aws_iam_role_policy.log : !strcontains(policy.policy, "kafka-cluster:*") && !strcontains(policy.policy, "Delete") && !strcontains(policy.policy, "\"Resource\":\"*\"")])
     error_message = "A role may do everything, or delete."
+  }
+}
+
+run "a_collector_stands_beside_each_role_and_takes_nothing_along" {
+  command = plan
+
+  assert {
+    condition = alltrue([for task in aws_ecs_task_definition.this : [
+      for container in jsondecode(task.container_definitions) : [container.essential, container.memory, container.restartPolicy.enabled, container.environment]
+      if container.name == "collector"
+    ] == [[false, 256, true, [{ name = "AOT_CONFIG_CONTENT", value = "{}" }]]]])
+    error_message = "A task has no collector, or one whose end is the role's, or one that may take all of its memory."
+  }
+
+  assert {
+    condition     = alltrue([for variables in output.environment : variables.TOCSIN_OTLP_ENDPOINT == "http://127.0.0.1:4318"])
+    error_message = "A role sends its metrics elsewhere than to its own collector."
+  }
+
+  assert {
+    condition     = alltrue([for task in aws_ecs_task_definition.this : alltrue([for container in jsondecode(task.container_definitions) : !contains([for one in try(container.dependsOn, []) : one.containerName], "collector")])])
+    error_message = "Nobody is paged until a collector runs."
+  }
+
+  assert {
+    condition = jsonencode(distinct([for policy in aws_iam_role_policy.collector : jsondecode(policy.policy).Statement])) == jsonencode([[
+      { Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Effect = "Allow", Resource = "arn:aws:logs:eu-central-1:111122223333:log-group:/tocsin/eu-central-1/metrics:log-stream:*" },
+      { Action = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], Effect = "Allow", Resource = "*" },
+    ]])
+    error_message = "A collector may do more than say what it was told, or less."
   }
 }
 
