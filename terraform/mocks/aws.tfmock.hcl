@@ -133,6 +133,10 @@ mock_resource "aws_ebs_volume" {
   defaults = {}
 }
 
+mock_resource "aws_ec2_managed_prefix_list" {
+  defaults = {}
+}
+
 mock_resource "aws_eip" {
   defaults = {}
 }

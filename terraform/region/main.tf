@@ -179,10 +179,16 @@ module "observe" {
   key_arn         = aws_kms_key.this.arn
   log_name        = module.log.name
   name            = var.region
+  peer_cidrs      = { for name, peer in local.peers : name => peer.aws.cidr }
   replicators     = module.log.replicators
   requests_topics = concat(["requests"], [for prefix in values(module.regionfile.mirrored) : "${prefix}requests"])
   runbooks_url    = local.region.aws.runbooks_url
   services        = module.service.services
+
+  subnet_arns = {
+    for zone, subnet in module.network.private_subnets :
+    zone => "arn:aws:ec2:${local.region.aws.region}:${local.region.aws.account_id}:subnet/${subnet.id}"
+  }
 
   instance_ids = merge([
     for stack, store in module.store : { for node, id in store.instance_ids : "${stack}-${node}" => id }

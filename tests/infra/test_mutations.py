@@ -126,6 +126,27 @@ MUTATIONS: Final = (
         "a_drill_stops_when_clients_are_hurt",
     ),
     Mutation(
+        "observe",
+        "catalogue.tf",
+        '"breaching" : "notBreaching"',
+        '"notBreaching" : "notBreaching"',
+        "a_role_that_says_nothing_is_down",
+    ),
+    Mutation(
+        "observe",
+        "collector.tf",
+        "sort(concat(condition.by, tolist(condition.others)))",
+        "sort(condition.by)",
+        "collectors_bring_what_alarms_look_at",
+    ),
+    Mutation(
+        "service",
+        "main.tf",
+        "image                  = var.collector.image\n      essential              = false",
+        "image                  = var.collector.image\n      essential              = true",
+        "a_collector_stands_beside_each_role_and_takes_nothing_along",
+    ),
+    Mutation(
         "regionfile",
         "main.tf",
         "try(var.deployed[name].mirror_prefixes[other], ",

@@ -63,6 +63,12 @@ variable "name" {
   type        = string
 }
 
+variable "peer_cidrs" {
+  description = "Peer to its network's addresses."
+  type        = map(string)
+  default     = {}
+}
+
 variable "replicators" {
   description = "Peer to the replicator that reads it."
   type        = map(string)
@@ -82,4 +88,9 @@ variable "runbooks_url" {
 variable "services" {
   description = "ECS service to its role and stack."
   type        = map(object({ role = string, stack = string }))
+}
+
+variable "subnet_arns" {
+  description = "Zone to its private subnet."
+  type        = map(string)
 }

@@ -225,6 +225,9 @@ resource "aws_ecs_service" "this" {
   propagate_tags                     = "SERVICE"
   task_definition                    = aws_ecs_task_definition.this[each.key].arn
 
+  # Its tasks have them too: drills choose them by it.
+  tags = { "tocsin:role" = each.value.role }
+
   deployment_circuit_breaker {
     enable   = true
     rollback = true

@@ -17,10 +17,12 @@ variables {
   key_arn         = "arn:aws:kms:eu-central-1:111122223333:key/1"
   log_name        = "eu-central-1"
   name            = "eu-central-1"
+  peer_cidrs      = { eu-west-1 = "10.20.0.0/16" }
   replicators     = { eu-west-1 = "eu-central-1-from-eu-west-1" }
   requests_topics = ["requests", "eu-west-1-alias.requests"]
   runbooks_url    = "https://runbooks.example.com"
   services        = { creator-blue = { role = "creator", stack = "blue" }, intake = { role = "intake", stack = "blue" } }
+  subnet_arns     = { eu-central-1a = "arn:aws:ec2:eu-central-1:111122223333:subnet/subnet-1", eu-central-1b = "arn:aws:ec2:eu-central-1:111122223333:subnet/subnet-2" }
 }
 
 run "every_alarm_tells_somebody_and_links_a_runbook_that_is_there" {
@@ -195,7 +197,7 @@ run "no_faults_where_no_drills_are" {
   command = plan
 
   assert {
-    condition     = length(aws_fis_experiment_template.this) == 0 && length(aws_iam_role.drill) == 0
+    condition     = length(aws_fis_experiment_template.this) + length(aws_iam_role.drill) + length(aws_ec2_managed_prefix_list.peers) + length(aws_cloudwatch_log_group.drill) == 0
     error_message = "Faults can be injected into a region that serves."
   }
 }
@@ -208,12 +210,68 @@ run "a_drill_stops_when_clients_are_hurt" {
   }
 
   assert {
-    condition     = alltrue([for template in aws_fis_experiment_template.this : length(template.stop_condition) > 0 && alltrue([for stop in template.stop_condition : stop.source == "aws:cloudwatch:alarm"])])
-    error_message = "Nothing stops a drill that hurts clients."
+    condition     = keys(aws_fis_experiment_template.this) == ["creator-killed", "intake-killed", "notifier-killed", "peer-link-cut", "store-down", "zone-lost"]
+    error_message = "Another drill than those of the README is there, or one lacks."
   }
 
   assert {
-    condition     = alltrue([for template in aws_fis_experiment_template.this : one(one(template.target).resource_tag).value == "eu-central-1"])
+    condition     = length(local._stops) == 5 && alltrue([for template in aws_fis_experiment_template.this : length(template.stop_condition) > 0 && alltrue([for stop in template.stop_condition : stop.source == "aws:cloudwatch:alarm"])])
+    error_message = "Nothing stops a drill that hurts clients, or more alarms do than FIS takes."
+  }
+
+  assert {
+    condition     = alltrue([for template in aws_fis_experiment_template.this : one(one(template.log_configuration).cloudwatch_logs_configuration).log_group_arn == "${aws_cloudwatch_log_group.drill[0].arn}:*"])
+    error_message = "What a drill did is not written down."
+  }
+}
+
+run "a_drill_stays_in_its_region_and_ends" {
+  command = plan
+
+  variables {
+    drill = true
+  }
+
+  assert {
+    condition = alltrue([
+      for template in aws_fis_experiment_template.this : length(template.target) == 1 && alltrue([
+        for target in template.target :
+        anytrue([for tag in target.resource_tag : tag.key == "tocsin:region" && tag.value == "eu-central-1"]) || toset(target.resource_arns) == toset(values(var.subnet_arns))
+      ])
+    ])
     error_message = "A drill reaches beyond its region."
+  }
+
+  assert {
+    condition = alltrue([
+      for name in ["creator", "intake", "notifier"] : anytrue([
+        for tag in one(aws_fis_experiment_template.this["${name}-killed"].target).resource_tag : tag.key == "tocsin:role" && tag.value == name
+      ])
+    ])
+    error_message = "A drill ends tasks of another role."
+  }
+
+  assert {
+    condition = alltrue([
+      for name in ["peer-link-cut", "store-down", "zone-lost"] : anytrue([
+        for parameter in one(aws_fis_experiment_template.this[name].action).parameter : parameter.value == "PT10M"
+      ])
+    ])
+    error_message = "What a drill breaks stays broken."
+  }
+}
+
+run "nothing_is_broken_that_is_not_there" {
+  command = plan
+
+  variables {
+    drill        = true
+    instance_ids = {}
+    peer_cidrs   = {}
+  }
+
+  assert {
+    condition     = keys(aws_fis_experiment_template.this) == ["creator-killed", "intake-killed", "notifier-killed", "zone-lost"]
+    error_message = "A drill is offered that would find nothing to break."
   }
 }

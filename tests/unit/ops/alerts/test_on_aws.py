@@ -57,3 +57,12 @@ def test_terraform_takes_what_is_left_out_for_the_same_as_we_do() -> None:
     assert {name: json.loads(value) for name, value in theirs.items()} == {
         name: json.loads(json.dumps(ours[name])) for name in theirs
     }
+
+
+def test_a_fault_of_aws_has_the_name_of_the_drill_that_it_stands_for_or_is_said_to_stand_for_none() -> None:
+    readme = (OBSERVE / "README.md").read_text(encoding="utf-8").partition("## Drills")[2].partition("\n<!--")[0]
+    rows = re.findall(r"^\| ((?:`[a-z-]+` ?)+)\|.*\| (.+) \|$", readme, re.MULTILINE)
+    named = {name: stands_for != "none" for names, stands_for in rows for name in re.findall(r"`([a-z-]+)`", names)}
+
+    assert named
+    assert {name: (ROOT / f"chaos/{name}.yaml").is_file() for name in named} == named
