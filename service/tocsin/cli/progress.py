@@ -139,7 +139,7 @@ def _remarks(state: RegionState) -> Iterator[str]:
     for lost in state.lost:
         yield (
             f"lost: partition {lost['partition']} of the requests of {lost['source']}, offsets {lost['start']} to "
-            f"{lost['end'] - 1}: retention removed them unread; backfill them from the peer"
+            f"{lost['end'] - 1}: retention removed them unread; runbooks/TocsinRecordsLost.md says what to do"
         )
 
 

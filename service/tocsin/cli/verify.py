@@ -104,7 +104,7 @@ def _show(report: Report) -> None:
         for lost in ranges:
             typer.echo(
                 f"lost in {region}: partition {lost.partition} of the requests of {lost.source}, offsets {lost.start} "
-                f"to {lost.end - 1}: retention removed them unread; backfill them from the peer"
+                f"to {lost.end - 1}: retention removed them unread; runbooks/TocsinRecordsLost.md says what to do"
             )
     for region, why in report.unread.items():
         output.note(f"not read to its end: the store of {region}: {output.clean(why)}")

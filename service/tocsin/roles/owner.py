@@ -297,7 +297,7 @@ class Owner:
 
     async def _lose(self, effect: Lose) -> None:
         _log.error(
-            "retention removed offsets %d to %d of %s before they were read here; backfill them from the peer",
+            "retention removed offsets %d to %d of %s before they were read here: see runbooks/TocsinRecordsLost.md",
             effect.start,
             effect.end - 1,
             effect.source,
