@@ -99,6 +99,10 @@ STACK: Final = (A, "stacks", "blue")
         ),
         (_set(A, "roles", "intake", "count", to=0), "eu-central-1.yaml: roles.intake.count: is 0, and should be 1 to"),
         (_set(A, "aws", "image", to="tocsin:latest"), "eu-central-1.yaml: aws.image: must end in @sha256:"),
+        (
+            _set(A, "aws", "collector_image", to="adot:1"),
+            "eu-central-1.yaml: aws.collector_image: must end in @sha256:",
+        ),
         (_set(A, "aws", "zones", to=["eu-central-1a"]), "eu-central-1.yaml: aws.zones: names 1"),
         (_set(A, "name", to="frankfurt"), "eu-central-1.yaml: name: is frankfurt, and should be that of the file"),
         (_set(A, "aws", "cidrs", to="10.0.0.0/8"), "eu-central-1.yaml: aws.cidrs: no such field"),
