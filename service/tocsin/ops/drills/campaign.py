@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tocsin.engines.faults import FaultSwitch
+from tocsin.ops.alerts.files import CATALOGUE
 from tocsin.ops.drills import report
 from tocsin.ops.drills.clock import SystemClock
 from tocsin.ops.drills.journal import Journal
@@ -19,6 +20,7 @@ from tocsin.ops.drills.targets.local import LocalTarget
 from tocsin.ops.drills.targets.name import Name
 from tocsin.ops.drills.targets.opening import FAULTS, WORK, opened
 from tocsin.ops.drills.verdict import Verdict
+from tocsin.ops.drills.watch import Watch
 
 
 class Audience(Protocol):
@@ -37,21 +39,23 @@ class Audience(Protocol):
         """It ended; its report is in the folder."""
 
 
-async def run_drills(drills: Sequence[Drill], name: Name, out: Path, audience: Audience) -> AsyncGenerator[Run, None]:
-    """Runs drills, in order; ends early when one was interrupted.
+async def run_drills(
+    drills: Sequence[Drill], name: Name, out: Path, audience: Audience, catalogue: Path = CATALOGUE
+) -> AsyncGenerator[Run, None]:
+    """Runs drills, in order; ends early when one was interrupted. `catalogue`: of alerts; without it none is judged.
 
-    Raises `Owned` while another runner has the place, `Misconfigured` when one was killed and left faults behind, and
-    what `opened` does.
+    Raises ConfigError when the catalogue is wrong, `Owned` while another runner has the place, `Misconfigured` when one
+    was killed and left faults behind, and what `opened` does.
     """
     made_of = report.code_version()  # now: what is changed while drills run is not what runs
+    watches = [(drill, Watch(drill.alerts, catalogue)) for drill in drills]
     with Journal.held(out / WORK) as journal:
         journal.refuse_if_left()
-        left = list(drills)
-        while left:
+        while watches:
             async with AsyncExitStack() as stack:
                 target = await stack.enter_async_context(opened(name, out, audience.say))
-                while left:
-                    run = await _run(left.pop(0), target, journal, out, audience, made_of)
+                while watches:
+                    run = await _run(*watches.pop(0), target, journal, out, audience, made_of)
                     yield run
                     if run.interrupted:
                         return
@@ -59,14 +63,16 @@ async def run_drills(drills: Sequence[Drill], name: Name, out: Path, audience: A
                         break
 
 
-async def _run(drill: Drill, target: LocalTarget, journal: Journal, out: Path, audience: Audience, made_of: str) -> Run:
+async def _run(
+    drill: Drill, watch: Watch, target: LocalTarget, journal: Journal, out: Path, audience: Audience, made_of: str
+) -> Run:
     audience.say("waiting until both regions are calm")
     await target.calm()
     audience.begins(drill)
     place = {"faults_file": str((out / WORK / "data" / FAULTS).resolve())}
     journal.begin(drill.name, target.name, place, datetime.now(UTC).isoformat())
     try:
-        run = await Runner(drill, target, journal, SystemClock(), audience.moment).run()
+        run = await Runner(drill, target, journal, SystemClock(), audience.moment, watch).run()
     finally:
         await target.end()
     folder = out / drill.name

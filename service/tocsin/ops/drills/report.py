@@ -40,7 +40,7 @@ def fields(run: Run, made_of: str) -> dict[str, Any]:
         "title": drill.title,
         "hypothesis": drill.hypothesis,
         "runbook": drill.runbook,
-        "alerts": list(drill.alerts),
+        "alerts": [asdict(one) | {"in_words": one.in_words} for one in run.alerts],
         "tags": list(drill.tags),
         "target": run.target,
         "code": made_of,

@@ -9,6 +9,7 @@ from tocsin.ops.drills.model import Activity, Drill
 from tocsin.ops.drills.target import Account
 from tocsin.ops.drills.tolerance import describe, told
 from tocsin.ops.drills.verdict import Facts, Row, judge
+from tocsin.ops.drills.watch import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ class Run:
     target: str
     identity: Mapping[str, Any]
     times: Times
+    alerts: Sequence[Seen] = ()
+    """What was seen of each alert that the drill names."""
     rounds: list[Round] = field(default_factory=list)
     evidence: dict[str, Reading] = field(default_factory=dict)
     """The latest reading of each probe of the evidence: the first that held, where one did."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 import httpx2
 
 from tocsin.engines.errors import EngineError
+from tocsin.ops.drills import watch
 from tocsin.ops.drills.actions import ACTIONS
 from tocsin.ops.drills.clock import Clock
 from tocsin.ops.drills.journal import Journal, Undoing
@@ -25,6 +26,7 @@ from tocsin.ops.drills.probes import PROBES
 from tocsin.ops.drills.run import Kind, Moment, Reading, Round, Run, Times
 from tocsin.ops.drills.target import DrillError, Target
 from tocsin.ops.drills.tolerance import within
+from tocsin.ops.drills.watch import Watch
 
 LOOK_EVERY_S: Final = 0.5
 """How often aborts and evidence are looked at while time passes."""
@@ -42,15 +44,22 @@ class Runner:
     """Runs one drill, once."""
 
     def __init__(
-        self, drill: Drill, target: Target, journal: Journal, clock: Clock, tell: Callable[[Moment], None]
+        self,
+        drill: Drill,
+        target: Target,
+        journal: Journal,
+        clock: Clock,
+        tell: Callable[[Moment], None],
+        watch: Watch,
     ) -> None:
-        """`tell` hears of each moment as it comes."""
+        """`tell` hears of each moment as it comes; `watch` looks at the drill's alerts."""
         self._drill = drill
         self._target = target
         self._journal = journal
         self._clock = clock
         self._tell = tell
-        self._run = Run(drill, target.name, target.identity, Times(clock.now_s()))
+        self._watch_of_alerts = watch
+        self._run = Run(drill, target.name, target.identity, Times(clock.now_s()), watch.seen)
 
     async def run(self) -> Run:
         """The whole drill; the journal is begun. Never leaves a fault behind that can be healed."""
@@ -81,25 +90,30 @@ class Runner:
         first = await self._round("before", [*self._drill.steady_state, *self._drill.aborts])
         evidence = await self._read(self._drill.evidence)
         self._run.evidence_before = [str(reading) for reading in evidence if reading.held]
+        await self._look_at_alerts()
         return first.held and not self._run.evidence_before
 
     # While it is broken ------------------------------------------------------------------------------------------
 
     async def _broken(self) -> None:
         """The method, and at its end the healing, however it ends."""
+        watching = asyncio.create_task(self._watch_alerts(), name="alerts")
         try:
             for activity in self._drill.method:
                 await self._pass(activity.before_s)
                 await (self._look(activity) if activity.is_probe else self._act(activity))
                 await self._pass(activity.after_s)
             await self._evidence()
+            await self._look_at_alerts()
         except _Aborted:
             pass
         except TROUBLE as error:
             self._run.not_injected = f"{type(error).__name__}: {error}"
             self._note(Kind.TROUBLE, self._run.not_injected, "runner")
         finally:
+            watching.cancel()
             await self._heal()
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def _act(self, activity: Activity) -> None:
         """One action; what undoes it is on the disk before it is begun."""
@@ -159,6 +173,15 @@ class Runner:
             self._run.aborted_by = failed
             self._note(Kind.ABORT, "; ".join(failed), "aborts")
             raise _Aborted
+
+    async def _watch_alerts(self) -> None:
+        while True:
+            await self._clock.sleep(watch.LOOK_EVERY_S)
+            await self._look_at_alerts()
+
+    async def _look_at_alerts(self) -> None:
+        alerts = self._watch_of_alerts
+        alerts.look(await self._target.scrape(alerts.names), self._clock.now_s())
 
     def _unseen(self) -> list[Activity]:
         seen = {name for name, reading in self._run.evidence.items() if reading.held}

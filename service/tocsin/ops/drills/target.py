@@ -7,9 +7,11 @@ Each call may raise `EngineError` or `OSError` when the target cannot do it or d
 value, and a fault counts as not injected.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from tocsin.ops.alerts.evaluation import Series
 
 Role = Literal["intake", "creator", "querier", "notifier"]
 StageName = Literal["held", "set_aside", "quarantined"]
@@ -180,6 +182,9 @@ class Target(Protocol):
 
     async def metric(self, region: str, role: str, name: str) -> float | None:
         """The highest value that a role shows of a metric, by its name in Prometheus; None when it shows none."""
+
+    async def scrape(self, names: Collection[str]) -> Sequence[Series]:
+        """What a Prometheus would read of all roles now, of these names; `up` is its own, 0 for who does not answer."""
 
     async def starts(self, region: str, role: str) -> int:
         """How often the role's process was started again."""

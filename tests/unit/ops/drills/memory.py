@@ -7,10 +7,11 @@ thing: an alert is paged by whoever can, and later when the region that received
 import asyncio
 import heapq
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tocsin.engines.errors import Unavailable
+from tocsin.ops.alerts.evaluation import Series
 from tocsin.ops.drills.target import Account, Pages, Requests, Spoiling
 
 REGIONS = ("a", "b")
@@ -186,6 +187,14 @@ class MemoryTarget:
 
     async def metric(self, region: str, role: str, name: str) -> float | None:
         return None
+
+    async def scrape(self, names: Collection[str]) -> Sequence[Series]:
+        ill = {region: float((region, "querier") in self.down) for region in REGIONS}
+        return [
+            Series("tocsin_region_state", {"region": region, "state": "ill"}, value)
+            for region, value in ill.items()
+            if "tocsin_region_state" in names
+        ]
 
     async def starts(self, region: str, role: str) -> int:
         return int((region, role) in self.down)

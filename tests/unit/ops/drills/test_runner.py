@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.ops.alerts.made import PATH
 from tests.unit.ops.drills.conftest import action, probe
 from tests.unit.ops.drills.memory import JumpingClock, MemoryTarget
 from tocsin.engines.errors import Misconfigured, Owned
@@ -17,6 +18,7 @@ from tocsin.ops.drills.model import load_drill
 from tocsin.ops.drills.run import Moment, Run
 from tocsin.ops.drills.runner import Runner, heal
 from tocsin.ops.drills.verdict import Verdict
+from tocsin.ops.drills.watch import Watch
 
 Write = Callable[..., Path]
 Give = Callable[..., Any]
@@ -36,8 +38,9 @@ def give(write: Write, target: MemoryTarget, clock: JumpingClock, tmp_path: Path
         change: Callable[[dict[str, Any]], None] = lambda _: None, at: Callable[[Moment], None] = print
     ) -> Run:
         with Journal.held(tmp_path) as journal:
+            drill = load_drill(write(change))
             journal.begin("store-down", target.name, {}, "now")
-            return await Runner(load_drill(write(change)), target, journal, clock, at).run()
+            return await Runner(drill, target, journal, clock, at, Watch(drill.alerts, PATH)).run()
 
     return run
 

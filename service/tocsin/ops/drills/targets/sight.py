@@ -6,7 +6,7 @@ Stores and logs are read past every fault, so that what a drill says of a region
 import asyncio
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import httpx2
@@ -17,6 +17,8 @@ from tocsin.engines.faults import FaultSwitch
 from tocsin.engines.log import Log
 from tocsin.engines.store import Store
 from tocsin.ops import documents
+from tocsin.ops.alerts.catalogue import SCRAPED
+from tocsin.ops.alerts.evaluation import Series, parsed
 from tocsin.ops.demo.pages import Pages
 from tocsin.ops.drills.target import DrillError
 from tocsin.ops.drills.targets.scene import Scene
@@ -96,6 +98,22 @@ class Sight:
             shown = await client.get(f"{self._local.admin_url(region, role)}/metrics")
         series = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)", shown.text, re.MULTILINE)
         return max(map(float, series), default=None)
+
+    async def scrape(self, names: Collection[str]) -> Sequence[Series]:
+        """As `Target` says."""
+        async with httpx2.AsyncClient(timeout=5.0) as client:
+            read = await asyncio.gather(*(self._scraped(client, *key, names) for key in self._local.processes))
+        return [one for series in read for one in series]
+
+    async def _scraped(
+        self, client: httpx2.AsyncClient, region: str, role: str, names: Collection[str]
+    ) -> Sequence[Series]:
+        whose = {"region": region, "role": role, "job": "tocsin"}
+        try:
+            shown = await client.get(f"{self._local.admin_url(region, role)}/metrics")
+            return [*parsed(shown.text, names), Series(SCRAPED, whose, 1.0)]
+        except (httpx2.HTTPError, Unavailable, ValueError):
+            return [Series(SCRAPED, whose, 0.0)]
 
     async def starts(self, region: str, role: str) -> int:
         """As `Target` says."""
