@@ -55,6 +55,17 @@ async def test_a_drill_holds_when_the_fault_bites_and_nobody_notices(give: Give,
     assert run.measured["detect_s"] <= 0.5
 
 
+async def test_the_report_says_whether_the_alerts_of_the_drill_would_have_come_true(give: Give, tmp_path: Path) -> None:
+    run = await give(lambda drill: drill.update(alerts=["TocsinRegionIll", "TocsinPeerSilent", "TocsinPagesLate"]))
+    report.write(run, tmp_path, "1")
+    told = {one["alert"]: one["in_words"] for one in json.loads((tmp_path / "report.json").read_text())["alerts"]}
+    assert told["TocsinRegionIll"] == "true while it lasted"
+    assert told["TocsinPeerSilent"] == "never true while it lasted"
+    assert told["TocsinPagesLate"].startswith("not judged")
+    page = (tmp_path / "report.html").read_text()
+    assert all(f"<td>{alert}</td>" in page for alert in told)
+
+
 async def test_a_steady_state_that_is_broken_beforehand_is_inconclusive_and_nothing_is_injected(
     give: Give, target: MemoryTarget
 ) -> None:
