@@ -109,7 +109,7 @@ def test_a_role_gets_the_secrets_that_it_reads_and_no_other(pair: dict[str, Run]
         "intake": {"DIRECTORY"},
         "creator-blue": {"STORE_CA", "STORE_PASSWORD"},
         "querier-blue": {"DIRECTORY", "TOKENS", "STORE_CA", "STORE_PASSWORD"},
-        "notifier": {"DIRECTORY", "STORE_CA", "STORE_PASSWORD"},
+        "notifier": {"DIRECTORY", "PAGING_KEY", "STORE_CA", "STORE_PASSWORD"},
     }
 
 

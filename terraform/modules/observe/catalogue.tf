@@ -56,10 +56,9 @@ locals {
   _series = {
     for alarm, condition in local._inside : alarm => merge([
       for index, values in setproduct([""], [""], [for label in condition.others : condition.where[label]]...) : {
-        for id, metric in { used = condition.metric, most = condition.share_of } : "${id}${index}" => {
-          metric                 = metric
-          dimensions             = merge(condition.labels, zipmap(condition.others, slice(values, 2, length(values))))
-        } if metric != ""
+        for id, metric in { used = condition.metric, most = condition.share_of } :
+        "${id}${index}" => { metric = metric, dimensions = merge(condition.labels, zipmap(condition.others, slice(values, 2, length(values)))) }
+        if metric != ""
       }
     ]...)
   }

@@ -56,6 +56,7 @@ locals {
       }
       serving_stack = var.region.serving_stack
       directory     = "${local.secrets_dir}/directory.yaml"
+      delivery      = { key_file = "${local.secrets_dir}/paging.key" }
       limits        = var.region.limits
       paging        = var.region.paging
     },

@@ -37,7 +37,9 @@ locals {
 
   # Which secrets a role reads: name to file.
   _directory = { DIRECTORY = { file = "${var.secrets_dir}/directory.yaml", arn = aws_secretsmanager_secret.this["directory"].arn } }
-  _tokens    = { TOKENS = { file = "${var.secrets_dir}/tokens.json", arn = aws_secretsmanager_secret.this["tokens"].arn } }
+  # What webhooks are signed by: of every task the same, and of every region.
+  _paging = { PAGING_KEY = { file = "${var.secrets_dir}/paging.key", arn = aws_secretsmanager_secret.this["paging-key"].arn } }
+  _tokens = { TOKENS = { file = "${var.secrets_dir}/tokens.json", arn = aws_secretsmanager_secret.this["tokens"].arn } }
   _store = {
     for stack, secrets in var.stacks : stack => {
       STORE_CA       = { file = "${var.secrets_dir}/${stack}-ca.pem", arn = secrets.ca }
@@ -47,6 +49,7 @@ locals {
   secrets = {
     for name, service in local.services : name => merge(
       service.role == "creator" ? {} : local._directory,
+      service.role == "notifier" ? local._paging : {},
       service.role == "querier" ? local._tokens : {},
       service.role == "intake" ? {} : local._store[service.stack],
     )
@@ -64,8 +67,9 @@ locals {
 
 resource "aws_secretsmanager_secret" "this" {
   for_each = {
-    directory = "Services and their routing keys, in YAML"
-    tokens    = "Hashes of the tokens of the REST interface, as `tocsin token create` writes them"
+    directory  = "Services and their routing keys, in YAML"
+    paging-key = "What webhooks are signed by: 32 characters, the same in every region"
+    tokens     = "Hashes of the tokens of the REST interface, as `tocsin token create` writes them"
   }
 
   name        = "tocsin/${var.name}/${each.key}"

@@ -65,6 +65,11 @@ run "peers_that_are_mirrored_are_told_of_and_list_each_other" {
   }
 
   assert {
+    condition     = output.own.delivery == { key_file = "/etc/tocsin/secrets/paging.key" }
+    error_message = "Each task signs webhooks by a key that it makes itself."
+  }
+
+  assert {
     condition     = output.own.limits == { grace_s = 20 }
     error_message = "Limits of the file are lost."
   }

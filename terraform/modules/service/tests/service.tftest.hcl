@@ -148,6 +148,17 @@ run "a_collector_stands_beside_each_role_and_takes_nothing_along" {
   }
 }
 
+run "webhooks_are_signed_alike_by_every_task" {
+  command = plan
+
+  assert {
+    condition = [for name, task in aws_ecs_task_definition.this : name if anytrue(flatten([
+      for container in jsondecode(task.container_definitions) : [for secret in try(container.secrets, []) : secret.name == "PAGING_KEY"]
+    ]))] == ["notifier"]
+    error_message = "A notifier makes a key of its own, whose signatures no receiver knows, or a role has a key that it does not use."
+  }
+}
+
 run "intake_may_append_to_its_peers_for_all_regions" {
   command = plan
 
