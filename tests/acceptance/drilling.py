@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tocsin.ops.alerts.files import CATALOGUE
 
 REPOSITORY = Path(__file__).parents[2]
 CHAOS = REPOSITORY / "chaos"
@@ -23,7 +26,9 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def drills(place: Path, *names: str, change: Callable[[dict[str, Any]], None] = lambda _: None) -> Path:
-    """A folder with these of our drills, changed."""
+    """A folder with these of our drills, changed, and the catalogue of alerts where they look for it."""
+    (place / CATALOGUE.parent).mkdir(parents=True)
+    shutil.copy(REPOSITORY / CATALOGUE, place / CATALOGUE)
     folder = place / "chaos"
     folder.mkdir()
     for name in names:
