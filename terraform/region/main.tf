@@ -151,6 +151,7 @@ module "service" {
   secrets_dir       = module.regionfile.secrets_dir
   security_group_id = aws_security_group.roles.id
   serving_stack     = local.region.serving_stack
+  smtp_login        = try(local.region.delivery.smtp.username, null) != null
   stacks            = { for name, store in module.store : name => store.secrets }
   subnet_ids        = [for subnet in module.network.private_subnets : subnet.id]
   vpc_id            = module.network.vpc_id

@@ -108,6 +108,7 @@ STACK: Final = (A, "stacks", "blue")
         (_set(A, "aws", "cidrs", to="10.0.0.0/8"), "eu-central-1.yaml: aws.cidrs: no such field"),
         (_set(*STACK, "nodes", "amy", to="ami-1"), "eu-central-1.yaml: stacks.blue.nodes.amy: no such field"),
         (_set(A, "peer", to=[]), "eu-central-1.yaml: peer: no such field"),
+        (_set(A, "delivery", to={"smpt": {}}), "eu-central-1.yaml: delivery.smpt: no such field"),
         (_drop(A, "partitions"), 'element "eu-central-1": attribute "partitions" is required'),
     ],
     ids=lambda value: value.split(": ")[1].replace(" ", "-") if isinstance(value, str) else "",

@@ -24,6 +24,18 @@ locals {
     notifier = { host = "0.0.0.0", admin_port = 9083 }
   }
 
+  # Without a mail server nobody is reached by mail.
+  _smtp = {
+    for smtp in [var.region.delivery.smtp] : "smtp" => merge(
+      { server = smtp.server, sender = smtp.sender, tls = smtp.tls },
+      {
+        for username in [smtp.username] : "login" => {
+          by = "password", username = username, password_file = "${local.secrets_dir}/smtp-password"
+        } if username != null
+      },
+    ) if smtp != null
+  }
+
   own = merge(
     {
       name       = var.region.name
@@ -56,7 +68,7 @@ locals {
       }
       serving_stack = var.region.serving_stack
       directory     = "${local.secrets_dir}/directory.yaml"
-      delivery      = { key_file = "${local.secrets_dir}/paging.key" }
+      delivery      = merge({ key_file = "${local.secrets_dir}/paging.key" }, local._smtp)
       limits        = var.region.limits
       paging        = var.region.paging
     },

@@ -38,7 +38,10 @@ locals {
   # Which secrets a role reads: name to file.
   _directory = { DIRECTORY = { file = "${var.secrets_dir}/directory.yaml", arn = aws_secretsmanager_secret.this["directory"].arn } }
   # What webhooks are signed by: of every task the same, and of every region.
-  _paging = { PAGING_KEY = { file = "${var.secrets_dir}/paging.key", arn = aws_secretsmanager_secret.this["paging-key"].arn } }
+  _paging = merge(
+    { PAGING_KEY = { file = "${var.secrets_dir}/paging.key", arn = aws_secretsmanager_secret.this["paging-key"].arn } },
+    !var.smtp_login ? {} : { SMTP_PASSWORD = { file = "${var.secrets_dir}/smtp-password", arn = aws_secretsmanager_secret.this["smtp-password"].arn } },
+  )
   _tokens = { TOKENS = { file = "${var.secrets_dir}/tokens.json", arn = aws_secretsmanager_secret.this["tokens"].arn } }
   _store = {
     for stack, secrets in var.stacks : stack => {
@@ -66,11 +69,14 @@ locals {
 }
 
 resource "aws_secretsmanager_secret" "this" {
-  for_each = {
-    directory  = "Services and their routing keys, in YAML"
-    paging-key = "What webhooks are signed by: 32 characters, the same in every region"
-    tokens     = "Hashes of the tokens of the REST interface, as `tocsin token create` writes them"
-  }
+  for_each = merge(
+    {
+      directory  = "Services and their routing keys, in YAML"
+      paging-key = "What webhooks are signed by: 32 characters, the same in every region"
+      tokens     = "Hashes of the tokens of the REST interface, as `tocsin token create` writes them"
+    },
+    !var.smtp_login ? {} : { smtp-password = "The password by which the notifier logs in to the mail server" },
+  )
 
   name        = "tocsin/${var.name}/${each.key}"
   description = each.value

@@ -9,7 +9,7 @@ output "environment" {
 }
 
 output "secrets" {
-  description = "Where people put `directory`, `paging-key` and `tokens`: ARNs of secrets."
+  description = "Where people put `directory`, `paging-key`, `tokens` and, with a login, `smtp-password`: ARNs of secrets."
   value       = { for name, secret in aws_secretsmanager_secret.this : name => secret.arn }
 }
 

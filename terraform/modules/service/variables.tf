@@ -96,6 +96,12 @@ variable "serving_stack" {
   type        = string
 }
 
+variable "smtp_login" {
+  description = "Whether the mail server wants a password."
+  type        = bool
+  default     = false
+}
+
 variable "stacks" {
   description = "Stack to the secrets of its store: `ca`, `password`, as ARNs."
   type        = map(map(string))

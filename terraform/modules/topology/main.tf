@@ -5,16 +5,19 @@
 locals {
   _known = {
     "" = [
-      "name", "founding", "partitions", "peers", "log", "stacks", "serving_stack", "roles", "limits", "paging", "aws",
+      "name", "founding", "partitions", "peers", "log", "stacks", "serving_stack", "roles", "delivery", "limits",
+      "paging", "aws",
     ]
     log    = ["retention_s", "replication_factor", "min_insync_replicas", "kafka_version", "broker"]
     broker = ["instance_type", "per_zone", "storage_gib"]
     stack = [
       "engine", "keyspace", "local_dc", "replication_factor", "username", "contact_points", "nodes",
     ]
-    nodes = ["ami", "instance_type", "per_zone", "storage_gib"]
-    roles = ["intake", "creator", "querier", "notifier"]
-    role  = ["cpu", "memory_mib", "count", "count_max"]
+    delivery = ["smtp"]
+    smtp     = ["server", "sender", "tls", "username"]
+    nodes    = ["ami", "instance_type", "per_zone", "storage_gib"]
+    roles    = ["intake", "creator", "querier", "notifier"]
+    role     = ["cpu", "memory_mib", "count", "count_max"]
     aws = [
       "account_id", "region", "cidr", "zones", "domain", "zone_id", "image", "collector_image",
       "runbooks_url", "drill",
@@ -25,11 +28,13 @@ locals {
   _sections = {
     for name, file in var.files : name => merge(
       {
-        ""            = { has = keys(file), may = local._known[""] }
-        "log."        = { has = keys(try(file.log, {})), may = local._known.log }
-        "log.broker." = { has = keys(try(file.log.broker, {})), may = local._known.broker }
-        "roles."      = { has = keys(try(file.roles, {})), may = local._known.roles }
-        "aws."        = { has = keys(try(file.aws, {})), may = local._known.aws }
+        ""               = { has = keys(file), may = local._known[""] }
+        "log."           = { has = keys(try(file.log, {})), may = local._known.log }
+        "log.broker."    = { has = keys(try(file.log.broker, {})), may = local._known.broker }
+        "delivery."      = { has = keys(try(file.delivery, {})), may = local._known.delivery }
+        "delivery.smtp." = { has = keys(try(file.delivery.smtp, {})), may = local._known.smtp }
+        "roles."         = { has = keys(try(file.roles, {})), may = local._known.roles }
+        "aws."           = { has = keys(try(file.aws, {})), may = local._known.aws }
       },
       { for role, section in try(file.roles, {}) : "roles.${role}." => { has = keys(section), may = local._known.role } },
       { for stack, section in try(file.stacks, {}) : "stacks.${stack}." => { has = keys(section), may = local._known.stack } },

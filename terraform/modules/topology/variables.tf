@@ -47,6 +47,14 @@ variable "regions" {
       querier  = object({ cpu = number, memory_mib = number, count = number, count_max = number })
       notifier = object({ cpu = number, memory_mib = number, count = number, count_max = number })
     })
+    delivery = optional(object({
+      smtp = optional(object({
+        server   = string
+        sender   = string
+        tls      = optional(string, "starttls")
+        username = optional(string)
+      }))
+    }), {})
     limits = optional(map(number), {})
     paging = optional(map(number), {})
     aws = object({

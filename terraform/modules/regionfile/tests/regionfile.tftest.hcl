@@ -13,6 +13,7 @@ variables {
     log           = { retention_s = 604800, replication_factor = 3, min_insync_replicas = 2 }
     stacks        = { blue = { keyspace = "tocsin_blue", local_dc = "eu-central-1", replication_factor = 3, username = "tocsin" } }
     serving_stack = "blue"
+    delivery      = { smtp = { server = "mail.example.com:587", sender = "tocsin@example.com", tls = "starttls", username = "tocsin" } }
     limits        = { grace_s = 20 }
     paging        = {}
     aws           = { region = "eu-central-1" }
@@ -65,12 +66,30 @@ run "peers_that_are_mirrored_are_told_of_and_list_each_other" {
   }
 
   assert {
-    condition     = output.own.delivery == { key_file = "/etc/tocsin/secrets/paging.key" }
+    condition     = output.own.delivery.key_file == "/etc/tocsin/secrets/paging.key"
     error_message = "Each task signs webhooks by a key that it makes itself."
+  }
+
+  assert {
+    condition     = output.own.delivery.smtp == { server = "mail.example.com:587", sender = "tocsin@example.com", tls = "starttls", login = { by = "password", username = "tocsin", password_file = "/etc/tocsin/secrets/smtp-password" } }
+    error_message = "The mail server of the file is lost, or the notifier cannot log in to it."
   }
 
   assert {
     condition     = output.own.limits == { grace_s = 20 }
     error_message = "Limits of the file are lost."
+  }
+}
+
+run "nobody_is_mailed_without_a_mail_server" {
+  command = plan
+
+  variables {
+    region = merge(var.region, { delivery = { smtp = null } })
+  }
+
+  assert {
+    condition     = keys(output.own.delivery) == ["key_file"]
+    error_message = "The notifier is told of a mail server that nobody named."
   }
 }

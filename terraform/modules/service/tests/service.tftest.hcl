@@ -159,6 +159,19 @@ run "webhooks_are_signed_alike_by_every_task" {
   }
 }
 
+run "notifier_alone_has_the_mail_server_s_password" {
+  command = plan
+
+  variables {
+    smtp_login = true
+  }
+
+  assert {
+    condition     = [for name, secrets in local.secrets : name if contains(keys(secrets), "SMTP_PASSWORD")] == ["notifier"] && contains(keys(output.secrets), "smtp-password")
+    error_message = "The notifier cannot log in to the mail server, or another role can."
+  }
+}
+
 run "intake_may_append_to_its_peers_for_all_regions" {
   command = plan
 
