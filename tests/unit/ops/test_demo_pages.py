@@ -2,7 +2,7 @@
 
 from tocsin.core.paging.feedback import ChannelKey, End, Intent, IntentId, Outcome
 from tocsin.core.paging.limits import PagingLimits
-from tocsin.ops.demo.pages import Pages, in_flight
+from tocsin.ops.demo.pages import Pages, unended
 from tocsin.ops.demo.receiver import Bundle, Receiver
 
 CHANNEL = ChannelKey("ada", "hook", "high")
@@ -48,7 +48,13 @@ def test_pages_whose_end_nobody_is_sure_of_are_in_flight() -> None:
         End(intents[0].id, CHANNEL, Outcome.DELIVERED, 1),
         End(intents[1].id, CHANNEL, Outcome.UNKNOWN, 1),
     ]
-    assert in_flight([*intents, *ends]) == 2
+    assert len(unended([*intents, *ends])) == 2
+
+
+def test_a_page_of_another_user_partition_with_the_same_id_ends_for_itself_alone() -> None:
+    other = CHANNEL._replace(user="somebody-else")
+    intents = [Intent(IntentId("a", 1, 0), channel, b"", 0, 0, 0, "due") for channel in (CHANNEL, other)]
+    assert unended([*intents, End(intents[0].id, CHANNEL, Outcome.DELIVERED, 1)]) == {(intents[1].id, other)}
 
 
 def test_regions_that_do_not_share_the_work_are_no_good_account() -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from tocsin.core.events import ROUTING_KEY_LENGTH
 from tocsin.core.paging.assignments import user_partition
-from tocsin.core.paging.feedback import End, Intent, IntentId, Outcome, decode_feedback
+from tocsin.core.paging.feedback import ChannelKey, End, Intent, IntentId, Outcome, decode_feedback
 from tocsin.core.paging.limits import PagingLimits
 from tocsin.engines.directory_file import parse_directory
 from tocsin.engines.log import Log
@@ -102,7 +102,7 @@ class Pages:
             sent=len(bundles),
             duplicate=len(again) - in_cut,
             duplicate_cut=in_cut,
-            in_flight=in_flight(feedback),
+            in_flight=len(unended(feedback)),
             missed=len(self.missing()),
             late_p99_ms=round(late_ms[int(0.99 * (len(late_ms) - 1))], 1) if late_ms else 0.0,
             shares=self._shares(bundles.values()),
@@ -118,17 +118,17 @@ def _later(bundles: Iterable[Bundle]) -> list[Bundle]:
     return sorted(bundles, key=lambda one: one.received_us)[1:]
 
 
-def in_flight(feedback: Iterable[Intent | End]) -> int:
-    """How many intents have no end that anybody is sure of."""
-    intents: set[IntentId] = set()
-    sure: set[IntentId] = set()
+def unended(feedback: Iterable[Intent | End]) -> set[tuple[IntentId, ChannelKey]]:
+    """The intents that have no end that anybody is sure of. An id alone is unique within one user partition only."""
+    intents: set[tuple[IntentId, ChannelKey]] = set()
+    sure: set[tuple[IntentId, ChannelKey]] = set()
     for said in feedback:
         match said:
             case Intent():
-                intents.add(said.id)
+                intents.add((said.id, said.channel))
             case End(outcome=outcome) if outcome is not Outcome.UNKNOWN:
-                sure.add(said.id)
-    return len(intents - sure)
+                sure.add((said.id, said.channel))
+    return intents - sure
 
 
 async def read_feedback(logs: Mapping[str, Log], regions: Iterable[Region]) -> list[Intent | End]:

@@ -18,7 +18,7 @@ from tocsin.core.kept import Stage
 from tocsin.core.requests import Record, encode_request
 from tocsin.engines.errors import EngineError, Unavailable
 from tocsin.engines.faults import CHECK_EVERY_S, Fault, Rule
-from tocsin.ops.demo.pages import Pages, in_flight, read_feedback
+from tocsin.ops.demo.pages import Pages, read_feedback, unended
 from tocsin.ops.demo.player import LANES
 from tocsin.ops.demo.stage import BAD_SERVICE
 from tocsin.ops.drills.target import Account, DrillError, Spoiling
@@ -85,7 +85,7 @@ class LocalTarget(Sight):
     async def _begin(self, name: str, history: Path, events_per_s: float) -> None:
         hired = self._hired
         pages = Pages(hired.receiver, hired.routing_key, hired.people, hired.regions, hired.limits)
-        unknown = in_flight(await read_feedback(self._logs, self._topology.regions))
+        unknown = unended(await read_feedback(self._logs, self._topology.regions))
         self._scene = Scene(name, history, self._local, self._client, pages, unknown)
         self._count_from_here()
         self._waiting = []

@@ -4,14 +4,14 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 
 from tocsin.engines.store import Store
-from tocsin.ops.demo.pages import Pages
+from tocsin.ops.demo.pages import Pages, unended
 from tocsin.ops.demo.player import Accepted, Event, Player
 from tocsin.ops.demo.receiver import Pair
 from tocsin.ops.demo.stage import BAD_SERVICE
@@ -32,9 +32,15 @@ class Scene:
     """From `begin` to the account. What it counts of pages are pairs of an incident and a person."""
 
     def __init__(
-        self, name: str, history: Path, local: LocalSet, client: httpx2.AsyncClient, pages: Pages, in_flight: int
+        self,
+        name: str,
+        history: Path,
+        local: LocalSet,
+        client: httpx2.AsyncClient,
+        pages: Pages,
+        earlier: Collection[Any],
     ) -> None:
-        """`in_flight`: hand-overs of earlier drills whose end nobody knows."""
+        """`earlier`: hand-overs of earlier drills that have not ended, as `unended` names them."""
         self.name = name
         self.began_us = time.time_ns() // 1000
         self.recorder = Recorder.open(history, pages.regions, f"tocsin drill {name}")
@@ -46,7 +52,7 @@ class Scene:
         """Alerts before this (monotonic) may page once a side."""
         self._mine = KEY_MARK.join((name, str(self.began_us), ""))
         self._history = history
-        self._in_flight = in_flight
+        self._earlier = frozenset(earlier)
         self._services = {id: key for id, key in local.routing_keys.items() if id != BAD_SERVICE}
         self._bad_key = local.routing_keys[BAD_SERVICE]
         self._numbers = itertools.count()
@@ -190,7 +196,7 @@ class Scene:
             duplicated=account.duplicate,
             excused=account.duplicate_cut,
             late=late,
-            indeterminate=max(0, account.in_flight - self._in_flight),
+            indeterminate=len(unended(feedback) - self._earlier),
         )
 
 
