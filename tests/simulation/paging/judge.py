@@ -239,13 +239,13 @@ class Judge:
     ) -> None:
         """Whether nobody whom it heard had one of the pairs in hand."""
         assert isinstance(one.what, Intent)
+        if one.what.channel.user in self._world.volatile:
+            return  # a rule that leads to another channel now is paged for there
         mine = {*one.what.pairs}
         for at_s, intent in flying.values():
             is_same = intent.channel.user == one.what.channel.user and mine & {*intent.pairs}
             lasts = one.at_s < self._intents[intent.name][0] + LIMITS.end_s_max - SKEW_S - READ_S_MAX
-            heard = any(
-                one.at_s - LIMITS.silence_s / 2 < heard_s for heard_s, _ in pulses[intent.id.region, one.partition][-3:]
-            )
+            heard = _was_heard(pulses[intent.id.region, one.partition], at_s, one.at_s)
             if is_same and lasts and heard and at_s < one.at_s - READ_S_MAX and intent.id.region != region:
                 text = f"{region} decided {one.what.name} at {one.at_s:.1f} s while {intent.name} was under way"
                 self._world.breach("10, no race with an intent", text)
@@ -287,6 +287,13 @@ class Judge:
             not any(span.from_s <= until_s and span.until_s + CALM_S >= from_s for span in self._spans)
             and from_s > CALM_S
         )
+
+
+def _was_heard(pulses: list[tuple[float, bool]], from_s: float, until_s: float) -> bool:
+    """Whether a region was never silent from then on, not even nearly: once it was, its intents cover no longer."""
+    before_s = max((at_s for at_s, _ in pulses if at_s <= from_s), default=0.0)
+    heard_s = [before_s, *(at_s for at_s, _ in pulses if at_s > from_s), until_s]
+    return all(later_s - earlier_s < 0.8 * LIMITS.silence_s for earlier_s, later_s in pairwise(heard_s))
 
 
 def _rules(person: Person, urgency: str) -> Iterator[Rule]:

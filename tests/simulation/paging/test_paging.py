@@ -92,6 +92,14 @@ def _for_ever(self: Flights, channel: Channel, intent: Intent, now_us: int) -> F
     return flight
 
 
+def _impatient(self: Flights, channel: Channel, intent: Intent, now_us: int) -> Flight:
+    """What a peer has in hand covers for two seconds, however long its call may take."""
+    flight = ADD(self, channel, intent, now_us)
+    if not flight.own:
+        flight.deadline_us = now_us + us(2)
+    return flight
+
+
 def _none_is_silent(_self: Flights, _places: Places, _now_us: int) -> None:
     """What a dead region had in hand covers on."""
 
@@ -103,6 +111,11 @@ BROKEN: Final[dict[str, tuple[AbstractContextManager[object], tuple[int, ...], s
         mock.patch.multiple(Flights, add=_for_ever, lapse_silent=_none_is_silent),
         (102,),
         "10, every due page",
+    ),
+    "an intent that lapses while its call lasts": (
+        mock.patch.object(Flights, "add", _impatient),
+        (102, 110),
+        "10, no race with an intent",
     ),
     "an unfit region that races": (
         mock.patch.object(Places, "_sort", _always_fit),
