@@ -40,3 +40,8 @@ output "secrets" {
     merge([for stack, store in module.store : { for name, arn in store.secrets : "${stack}-${name}" => arn }]...),
   )
 }
+
+output "topics" {
+  description = "Severity (`page`, `ticket`) to the topic of its alarms: subscribe whoever is on call to the first, the team to the second."
+  value       = module.observe.topics
+}
