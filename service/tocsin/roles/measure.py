@@ -8,7 +8,7 @@ from tocsin.core.effects import Now
 from tocsin.core.failures import Failure, Kind
 from tocsin.core.kept import Stage
 from tocsin.core.partition import Partition
-from tocsin.core.requests import Request
+from tocsin.core.requests import Content, Request, Unreadable
 from tocsin.core.statements import Said, Standing, Statement, Unknown, Word
 from tocsin.core.verdict import Verdict
 from tocsin.engines.log import Log
@@ -76,6 +76,10 @@ class Measure:
 
     # Counts ------------------------------------------------------------------------------------------------------
 
+    def fetched(self, contents: Iterable[Content]) -> None:
+        """A set was fetched: what nobody can read of it failed there and then, and is never written."""
+        self._failed(content.failure for content in contents if isinstance(content, Unreadable))
+
     def written(self, requests: Sequence[Request], failures: dict[int, Failure], collisions: int, now_us: int) -> None:
         """A set was written, but for these failures; `collisions` is how many there ever were."""
         here = str(self._partition)
@@ -83,8 +87,7 @@ class Measure:
             self.stored += len(requests) - len(failures)
             self._meters.add(Counter.STORED, len(requests) - len(failures), partition=here)
             self._time(requests, failures, now_us)
-        for kind, times in collections.Counter(failure.kind for failure in failures.values()).items():
-            self._meters.add(Counter.FAILED, times, kind=kind)
+        self._failed(failures.values())
         if collisions > self._collisions:
             self._meters.add(Counter.COLLIDED, collisions - self._collisions, partition=here)
             self._collisions = collisions
@@ -114,6 +117,10 @@ class Measure:
         for one in statements:
             if isinstance(one, Standing) and one.replica.region in self.heard_s:
                 self.heard_s[one.replica.region] = now.mono_s
+
+    def _failed(self, failures: Iterable[Failure]) -> None:
+        for kind, times in collections.Counter(failure.kind for failure in failures).items():
+            self._meters.add(Counter.FAILED, times, kind=kind)
 
     def lost(self, lost: Lost) -> None:
         """Retention took a range unread."""

@@ -340,6 +340,7 @@ class Owner:
         records = [delivered.record for delivered in fetched.records]
         contents = decode_records(records)
         self._around.followed.take(records, contents)
+        self.measured.fetched(contents)
         self.tell(
             SetFetched(fetch.source, fetch.position, offsets, records, contents, fetched.next_offset, fetched.log_start)
         )

@@ -10,6 +10,7 @@ import pytest_asyncio
 from tests.requests_made import key_in, request
 from tests.two_regions import Site, TwoRegions, set_environment, two_regions, until
 from tocsin.core.kept import Stage
+from tocsin.core.requests import SCHEMA, Record
 from tocsin.engines.faults import Fault
 from tocsin.engines.store import Lost
 from tocsin.roles.clock import now
@@ -74,6 +75,23 @@ async def test_a_halt_shows_in_its_partition_and_in_the_region(regions: TwoRegio
     await regions.both_have(one)
     await until(serves, "that b serves again")
     assert value(regions.b, Gauge.HALTED, partition="0") == 0
+
+
+async def test_what_cannot_be_read_counts_as_failed_though_nobody_tried_to_write_it(regions: TwoRegions) -> None:
+    await regions.start()
+    newer = request("key", region="a")._replace(schema=SCHEMA + 1)
+    await regions.a.send(newer)
+    await regions.a.log.append(regions.a.region.requests, 0, [Record(b"key", b"rubbish")])
+
+    async def both_are_counted() -> bool:
+        counts = [
+            value(site, Counter.FAILED, kind=kind)
+            for site in (regions.a, regions.b)
+            for kind in ("too_new", "rejected")
+        ]
+        return all(count == 1 for count in counts)
+
+    await until(both_are_counted, "one of each kind in both regions")
 
 
 async def test_a_peer_that_falls_silent_is_heard_of_no_more(regions: TwoRegions) -> None:
