@@ -34,6 +34,8 @@ def test_drills_hold_and_their_reports_tell_what_users_saw(tmp_path: Path) -> No
         assert all(reading["held"] for reading in told["evidence"])
         assert told["identity"]["faults_by"].startswith("stores and mirrors through the fault switch")
         assert told["runbook"] in (tmp_path / "build" / "drills" / name / "report.html").read_text()
+    (quarantined,) = report(tmp_path, "poison-request")["alerts"]
+    assert (quarantined["alert"], quarantined["in_words"]) == ("TocsinRequestsQuarantined", "true while it lasted")
     assert left_running(tmp_path) == []
 
 
