@@ -6,6 +6,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 SCHEMATHESIS := build/schemathesis-venv/.ready
 MOTO := build/moto-venv/.ready
+CHECKOV := build/checkov-venv/.ready
+TFLINT := build/tflint
 # -c does not reach the environment in which pip builds the package itself; one of these does, depending on pip's age.
 PINNED := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
@@ -73,8 +75,9 @@ mutate: $(READY) ## change the core, one thing at a time: does a test notice? (O
 test-api: $(READY) $(SCHEMATHESIS) ## generated requests against the querier (REQUESTS=10000)
 	$(BIN)/python tests/api/fuzz.py $(if $(REQUESTS),--requests '$(REQUESTS)')
 
-test-infra: $(READY) $(MOTO) ## Terraform, image and units (TOCSIN_TF_PLUGINS=folder of providers; else the registry's)
-	INFRA=1 $(BIN)/pytest tests/infra
+# Two at a time: one of them waits for the cloud on this machine, while the other takes all the rest.
+test-infra: $(READY) $(MOTO) $(CHECKOV) $(TFLINT) ## Terraform, image and units (TOCSIN_TF_PLUGINS=folder of providers; else the registry's)
+	INFRA=1 $(BIN)/pytest tests/infra --numprocesses 2 --dist worksteal --durations 10
 
 # Apart from .venv: what it pins is not our business. Ready is the marker, as above.
 $(SCHEMATHESIS): tests/api/constraints.txt
@@ -89,6 +92,16 @@ $(MOTO): tests/infra/constraints.txt
 	@$(PYTHON) -m venv --clear build/moto-venv
 	@build/moto-venv/bin/pip install --quiet --disable-pip-version-check -c tests/infra/constraints.txt 'moto[server]'
 	@touch $@
+
+# And for what checks the Terraform.
+$(CHECKOV): tests/infra/checkov-constraints.txt
+	@echo "environment: creating build/checkov-venv"
+	@$(PYTHON) -m venv --clear build/checkov-venv
+	@build/checkov-venv/bin/pip install --quiet --disable-pip-version-check -c tests/infra/checkov-constraints.txt checkov
+	@touch $@
+
+$(TFLINT): tests/infra/install_tflint
+	@tests/infra/install_tflint $@
 
 sim: $(READY) ## whole regions in virtual time, all faults, by seed (SEEDS=300 FROM=1)
 	$(BIN)/python -m tests.simulation.simulate $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(FROM),--from '$(FROM)')

@@ -152,42 +152,53 @@ def _said(url: str, body: str, region: str, service: str) -> str:
 
 
 class Region:
-    """A region in the cloud, with a state of its own."""
+    """A region in the cloud, with a state and a copy of the project of its own, to change beside others."""
 
-    def __init__(self, project: Project, cloud: str, name: str) -> None:
+    def __init__(self, project: Project, name: str) -> None:
         self._project = project
-        self._env = {"AWS_ENDPOINT_URL": cloud}
-        self._options = ("-input=false", f"-var=region={name}", f"-state={name}.tfstate")
+        self._options = ("-input=false", f"-var=region={name}")
         self.name = name
 
     def apply(self) -> None:
-        """Applies, and writes down what others know of the region, as its guide says."""
-        self._project.ready("region")
-        self._project.run("region", "apply", "-auto-approve", "-parallelism=20", *self._options, env=self._env)
-        said = self._project.run("region", "output", "-json", f"-state={self.name}.tfstate", "deployed")
+        """Makes the cloud as the files say."""
+        self._project.run("region", "apply", "-auto-approve", "-parallelism=20", *self._options)
+
+    def said(self) -> str:
+        """What others know of the region, to be written down as its guide says."""
+        return self._project.run("region", "output", "-json", "deployed")
+
+    def learn(self, name: str, said: str) -> None:
+        """Writes down what another region, or this one, has said."""
         folder = self._project.root / "regions/aws/deployed"
         folder.mkdir(exist_ok=True)
-        (folder / f"{self.name}.json").write_text(said)
+        (folder / f"{name}.json").write_text(said)
 
     @property
     def deployed(self) -> dict[str, Any]:
-        """What was written down."""
+        """What was written down of this region."""
         found: dict[str, Any] = json.loads((self._project.root / f"regions/aws/deployed/{self.name}.json").read_text())
         return found
 
+    def keep_two_weeks(self) -> None:
+        """Changes the region's file: for how long the log keeps its entries."""
+        file = self._project.root / f"regions/aws/{self.name}.yaml"
+        was, becomes = "retention_s: 604800", "retention_s: 1209600"
+        text = file.read_text()
+        assert text.count(was) == 1
+        file.write_text(text.replace(was, becomes))
+
     def changes(self) -> list[str]:
         """Addresses that a plan would change: empty when the cloud is as the files say."""
-        self._project.run("region", "plan", "-out=plan", *self._options, env=self._env)
-        plan = json.loads(self._project.run("region", "show", "-json", "plan", env=self._env))
+        self._project.run("region", "plan", "-out=plan", *self._options)
+        plan = json.loads(self._project.run("region", "show", "-json", "plan"))
         return [one["address"] for one in plan.get("resource_changes", ()) if one["change"]["actions"] != ["no-op"]]
 
     def destroy(self) -> None:
         """Destroys all but what `KEPT` says; raises `AssertionError` for any other fault."""
-        options = ("-auto-approve", "-parallelism=20", *self._options)
-        done = self._project.attempt("region", "destroy", *options, env=self._env)
+        done = self._project.attempt("region", "destroy", "-auto-approve", "-parallelism=20", *self._options)
         other = [line for line in re.findall("Error: .*", done.stderr) if "cannot be detached" not in line]
         assert other == []
 
     def held(self) -> list[str]:
         """Addresses in the region's state."""
-        return self._project.run("region", "state", "list", f"-state={self.name}.tfstate").split()
+        return self._project.run("region", "state", "list").split()

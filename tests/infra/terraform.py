@@ -1,5 +1,8 @@
 """Running Terraform on a copy of the project, with the provider from a folder or from the registry.
 
+Roots are initialised as people do it, which finds the provider that all their modules agree on. A module needs none of
+its own: its commands attach to the one that runs (`tests/infra/provider.py`).
+
 `TOCSIN_TF_PLUGINS` names a folder that holds providers as Terraform lays them out, by registry. Without it, Terraform
 gets the provider from the registry, as it does for people.
 """
@@ -19,6 +22,7 @@ PLUGINS: Final = os.environ.get("TOCSIN_TF_PLUGINS")
 MODULES: Final = tuple(sorted(f"modules/{path.name}" for path in (REPOSITORY / "terraform/modules").iterdir()))
 ROOTS: Final = ("region", "global")
 RUN_S_MAX: Final = 600
+DETACHED: Final = "TF_REATTACH_PROVIDERS"
 LOCAL_STATE: Final = 'terraform {\n  backend "local" {}\n}\n'
 
 
@@ -32,6 +36,8 @@ class Project:
 
     root: Path
     plugins: str | None
+    attach: Mapping[str, str] = field(default_factory=dict)
+    """What commands have in their environment to attach to a provider that runs."""
     _ready: set[str] = field(default_factory=set, compare=False)
 
     def folder(self, name: str) -> Path:
@@ -42,10 +48,11 @@ class Project:
         """The folder of a module or a root, once Terraform has what it needs there."""
         folder = self.folder(name)
         if name not in self._ready and not (folder / ".terraform").is_dir():
+            options = ["-input=false"]
             if name in ROOTS:
                 (folder / "backend_override.tf").write_text(LOCAL_STATE)
-            plugins = [f"-plugin-dir={self.plugins}"] if self.plugins else []
-            self.run(name, "init", "-input=false", *plugins)
+                options += [f"-plugin-dir={self.plugins}"] if self.plugins else []
+            self.run(name, "init", *options, env={DETACHED: ""} if name in ROOTS else None)
         self._ready.add(name)
         return folder
 
@@ -66,7 +73,7 @@ class Project:
         return subprocess.run(
             [_terraform(), arguments[0], *colour, *arguments[1:]],
             cwd=self.folder(name),
-            env=clean | own | dict(env or {}),
+            env=clean | own | dict(self.attach) | dict(env or {}),
             capture_output=True,
             text=True,
             timeout=RUN_S_MAX,

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.infra.terraform import REPOSITORY, Project, Run
+from tests.infra.terraform import REPOSITORY, Run
 from tocsin.config import ConfigError
 from tocsin.settings import Settings, variables
 from tocsin.topology import KafkaLog, load_topology
@@ -92,8 +92,8 @@ def test_service_reads_every_region_and_each_by_its_prefix(three: Run, tmp_path:
     assert (region.founding, region.log.login is not None, region.log.tls is not None) == (False, True, True)
 
 
-def test_a_region_alone_is_told_of_itself_alone(project: Project, tmp_path: Path) -> None:
-    run = project.tested("region", "-verbose", "-filter=tests/alone.tftest.hcl")["planned_while_the_peer_is_absent"]
+def test_a_region_alone_is_told_of_itself_alone(region_runs: dict[str, Run], tmp_path: Path) -> None:
+    run = region_runs["planned_while_the_peer_is_absent"]
     for name, text in run.outputs["region_files"].items():
         (tmp_path / f"{name}.yaml").write_text(text)
     topology = load_topology(tmp_path)
