@@ -17,6 +17,7 @@ from typing import Final
 
 ADDRESS: Final = "registry.terraform.io/hashicorp/aws"
 START_S_MAX: Final = 120
+LOGGERS: Final = ("PROVIDER", "SDK", "SDK_FRAMEWORK", "SDK_HELPER_SCHEMA", "SDK_MUX", "SDK_PROTO")
 
 
 @contextmanager
@@ -28,7 +29,9 @@ def attached(folder: Path, log: Path, env: Mapping[str, str] | None = None) -> I
     """
     (binary,) = (folder / ".terraform/providers" / ADDRESS).glob("*/*/terraform-provider-aws*")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "AWS_"))}
-    quiet = {"TF_LOG": "ERROR"}  # it would tell of every request and answer, 80 MB for two regions
+    quiet = {
+        f"TF_LOG_{name}": "ERROR" for name in LOGGERS
+    }  # each would tell of every request and answer, 80 MB for two regions
     with (
         log.open("w") as said,
         subprocess.Popen([binary, "-debug"], env=clean | quiet | dict(env or {}), stdout=said, stderr=said) as server,
