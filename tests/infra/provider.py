@@ -29,9 +29,8 @@ def attached(folder: Path, log: Path, env: Mapping[str, str] | None = None) -> I
     """
     (binary,) = (folder / ".terraform/providers" / ADDRESS).glob("*/*/terraform-provider-aws*")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "AWS_"))}
-    quiet = {
-        f"TF_LOG_{name}": "ERROR" for name in LOGGERS
-    }  # each would tell of every request and answer, 80 MB for two regions
+    # Each would tell of every request and answer: 80 MB for two regions.
+    quiet = {f"TF_LOG_{name}": "ERROR" for name in LOGGERS}
     with (
         log.open("w") as said,
         subprocess.Popen([binary, "-debug"], env=clean | quiet | dict(env or {}), stdout=said, stderr=said) as server,
