@@ -35,8 +35,9 @@ class Database:
         """Told, after each change, what was applied: the name of the call, and its argument."""
 
     def write(self, entries: Sequence[Entry]) -> dict[int, Failure]:
-        """Each entry by itself: stored, or failed in its own way."""
+        """Each entry by itself: stored, or failed in its own way; what is not answered may be stored all the same."""
         failures: dict[int, Failure] = {}
+        stored: list[Entry] = []
         for index, entry in enumerate(entries):
             failure = self._failure(entry)
             if failure is not None:
@@ -45,7 +46,8 @@ class Database:
                 failure.kind is Kind.UNAVAILABLE and self.server.around.net.random() < APPLIED_CHANCE
             ):
                 self.rows.write(entry)
-        self.tell("write", [entry for index, entry in enumerate(entries) if index not in failures])
+                stored.append(entry)
+        self.tell("write", stored)
         return failures
 
     def _failure(self, entry: Entry) -> Failure | None:
