@@ -80,6 +80,7 @@ async def _list(settings: Settings, stages: Sequence[Stage], region: str | None,
         output.plain("region", "stage", "key")
         | {
             "service": lambda row: row["service"] or "(undecodable)",
+            "dedup key": lambda row: output.clean(row["dedup_key"]),
             "kind": lambda row: row["kind"],
             "since": lambda row: output.ago(row["since_us"] / 1e6, now_us() / 1e6),
             "by row": lambda row: row["row"],

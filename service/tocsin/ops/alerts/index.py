@@ -16,8 +16,9 @@ No alert, only a feeling? Ask Tocsin first, then look for what you see below.
 $ tocsin status
 ```
 
-Commands read unless a line says otherwise; what changes something asks first, and prints how it is undone. They are run
-where Tocsin is configured: on a machine of a region, or in the folder of the checkout as `.venv/bin/tocsin`.
+Commands read unless a line says otherwise; what changes something asks first (a script says `--yes`), and prints how it
+is undone. They are run where Tocsin is configured: on a machine of a region, or in the folder of the checkout as
+`.venv/bin/tocsin`.
 """
 
 

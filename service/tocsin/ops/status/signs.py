@@ -115,9 +115,11 @@ def _halted(_facts: Facts, region: Region) -> Iterator[Seen]:
         yield Seen(_few(why), region.condition.since_us, why[0].partition(":")[0] if why else "")
 
 
-def _role_down(_facts: Facts, region: Region) -> Iterator[Seen]:
-    if region.condition.state is State.DRAINED or _is_gone(region):
-        return  # nobody is asked for what was taken out of service; of a region that is lost, its peers tell
+def _role_down(facts: Facts, region: Region) -> Iterator[Seen]:
+    if region.condition.state is State.DRAINED:
+        return  # nobody is asked for what was taken out of service
+    if _is_gone(region) and not all(map(_is_gone, facts.regions)):
+        return  # of a region that is lost, its peers tell, while there are any
     known = [role for role in region.roles if role.name != SYNTHETIC]
     gone = [role for role in known if role.health is Health.NO_ANSWER]
     is_explained = region.condition.state in {State.ILL, State.HALTED}

@@ -137,6 +137,15 @@ def test_the_troubles_of_an_ill_region_are_told_once() -> None:
     assert [one.alert for one in status_of(store_down()).troubles] == ["TocsinRegionIll"]
 
 
+def test_when_every_region_is_gone_each_is_said_to_be_down() -> None:
+    gone = [Role(role, Health.NO_ANSWER) for role in ROLES]
+    made = facts(a=region("a", roles=gone, peers=[]), b=region("b", roles=gone, peers=[]))
+    assert [(one.alert, one.region) for one in status_of(made).troubles] == [
+        ("TocsinRoleDown", "a"),
+        ("TocsinRoleDown", "b"),
+    ]
+
+
 def test_of_a_region_that_is_gone_its_peer_tells() -> None:
     gone = region("b", condition=state(State.SILENT), roles=[Role(role, Health.NO_ANSWER) for role in ROLES], peers=[])
     found = status_of(facts(a=region("a", peers=[Peer("b", NOW_US - 45 * S, 0.0)]), b=gone))
