@@ -59,6 +59,8 @@ class LocalTarget(Sight):
         self._cut: set[tuple[str, str]] = set()
         self._waiting: list[tuple[str, str]] = []
         self._newer: list[str] = []
+        self._entries = -1
+        """In all regions, at the last comparison."""
         self._forgotten = Forgotten()
         self._skewing: dict[str, asyncio.Task[None]] = {}
 
@@ -113,7 +115,10 @@ class LocalTarget(Sight):
         if missing:
             return f"{len(missing)} pages have not come, the first to {missing[0].user} of {missing[0].incident}"
         report = await self._compared()  # what the regions write of themselves is on its way for a while yet
-        return f"{report.differing} rows differ, the first: {report.differences[0]}" if report.differing else ""
+        if report.differing:
+            return f"{report.differing} rows differ, the first: {report.differences[0]}"
+        before, self._entries = self._entries, sum(counts.entries for counts in report.regions.values())
+        return "" if self._entries == before else "the regions write of the last pages yet"
 
     async def _compared(self) -> Report:
         return await verify(self._stores, partitions=self._topology.regions[0].partitions, everything=True)
@@ -154,6 +159,7 @@ class LocalTarget(Sight):
 
     async def kill_region(self, region: str) -> None:
         """As `Target` says."""
+        self.scene.excuse_last_words()
         await self._local.kill_region(region)
         await self._servers.kill_region(region)
 

@@ -25,6 +25,10 @@ from tocsin.ops.supervisor import LocalSet
 PAGE: Final = 1_000
 TRIGGER: Final = "trigger"
 KEY_MARK: Final = "/"
+LAST_WORDS_S: Final = 10.0
+"""What a region said of pages this long before it was killed may not have come to its peer: an alert, its page, a busy
+mirror.
+"""
 """In the alert key of every event of a drill."""
 
 
@@ -114,6 +118,11 @@ class Scene:
         """The regions may not hear each other until then: what is under way, and what comes, may page once a side."""
         self.pages.cut |= {pair.incident for pair in self.pages.missing()}
         self.excused_until_s = until_s
+
+    def excuse_last_words(self) -> None:
+        """A region is killed, its log with it: what it handed over just now, a peer may hand over once more."""
+        since_us = time.time_ns() // 1000 - int(LAST_WORDS_S * 1e6)
+        self.pages.cut |= {incident for incident, at_us in self.accepted_us.items() if at_us >= since_us}
 
     def _trickled(self, _number: int, is_alert: bool) -> Event:  # noqa: FBT001 - as the trickle calls it
         return self.alert() if is_alert else self.good()
