@@ -156,7 +156,7 @@ def _look(asks: Reads, one: Asked, deed: Deed) -> None:
     one.status = answer.body.get("incident", {}).get("status", one.status)
     one.is_seen = one.status in deed.needless_in
     if not one.is_seen and (stuck := set(one.pending) & set(answer.set_aside)):
-        one.errors += [f"{key} could not be stored and is set aside: tocsin ledger explain {key}" for key in stuck]
+        one.errors += [f"{key} could not be stored and is kept aside: tocsin ledger explain {key}" for key in stuck]
 
 
 def tell(found: Sequence[Asked], *, waited: bool, as_json: bool) -> None:

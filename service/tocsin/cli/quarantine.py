@@ -87,7 +87,11 @@ async def _list(settings: Settings, stages: Sequence[Stage], region: str | None,
             "reason": lambda row: row["reason"],
         },
         as_json=as_json,
-        empty=seen.nothing("nothing is kept: every request was stored"),
+        empty=seen.nothing(
+            "nothing is kept: every request was stored"
+            if len(stages) == len(StageName)
+            else f"nothing is {' or '.join(stages)}; other stages were not looked at"
+        ),
     )
     if not seen.reached.stores:
         raise typer.Exit(output.Status.UNKNOWN)

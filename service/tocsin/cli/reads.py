@@ -147,7 +147,7 @@ def completeness_words(answer: "Reading", now_s: float) -> list[str]:
     if answer.set_aside:
         shown = ", ".join(answer.set_aside[:SHOWN_KEYS_MAX])
         more = ", and more" if len(answer.set_aside) > SHOWN_KEYS_MAX or "..." in answer.set_aside else ""
-        lines.append(f"could not be stored and is set aside: {shown}{more}; `tocsin ledger explain KEY` says why")
+        lines.append(f"could not be stored and is kept aside: {shown}{more}; `tocsin ledger explain KEY` says why")
     return lines
 
 

@@ -167,7 +167,7 @@ def test_what_is_set_aside_is_named(run: Run, own: Served) -> None:
     own.hold(kept=(Kept(bad.key, 0, Stage.ASIDE, b"", Kind.REJECTED, "refused", bad.received_us, 1, 1, (), 1),))
     for words in (("ls",), ("show", id_of(DISK))):
         result = run("incidents", *words)
-        assert f"could not be stored and is set aside: {bad.key.printed}; `tocsin ledger explain KEY`" in result.stderr
+        assert f"could not be stored and is kept aside: {bad.key.printed}; `tocsin ledger explain KEY`" in result.stderr
     assert json.loads(run("incidents", "ls", "--json").stdout)["set_aside"] == [bad.key.printed]
 
 
@@ -364,7 +364,7 @@ def test_an_act_that_is_set_aside_is_not_waited_for(run: Run, writing: Served) -
     thread.join()
     assert result.exit_code == 1
     (request,) = writing.requests()
-    assert f"{request.key.printed} could not be stored and is set aside: tocsin ledger explain" in result.stderr
+    assert f"{request.key.printed} could not be stored and is kept aside: tocsin ledger explain" in result.stderr
 
 
 def test_a_token_that_only_reads_is_told_so_and_what_to_do(run: Run, a: Served) -> None:

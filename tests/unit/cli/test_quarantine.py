@@ -195,6 +195,9 @@ def test_a_spent_budget_is_released_once_it_is_confirmed(run: Run, kept_rows: Pr
 def test_that_nothing_is_kept_is_said_only_when_all_was_read(run: Run, premises: Premises) -> None:
     premises.make()
     assert run("quarantine", "ls").stdout == "nothing is kept: every request was stored\n"
+    assert run("quarantine", "ls", "--stage", "quarantined").stdout == (
+        "nothing is quarantined; other stages were not looked at\n"
+    )
 
     premises.store_path("b").unlink()
     assert run("quarantine", "ls").stdout == "nothing was found in what could be read\n"
