@@ -23,6 +23,8 @@ START_S_MAX: Final = 8.0
 SKEW_S: Final = 4.0
 """Two clocks within the bound of 2 s differ by so much at most."""
 PULSES_MIN: Final = 5
+LATE_S: Final = 0.2
+"""How late a loop may wake: its bucket, and what it has in hand."""
 CALM_S: Final = 15.0
 
 
@@ -290,10 +292,13 @@ class Judge:
 
 
 def _was_heard(pulses: list[tuple[float, bool]], from_s: float, until_s: float) -> bool:
-    """Whether a region was never silent from then on, not even nearly: once it was, its intents cover no longer."""
+    """Whether a region was never silent from then on: once it was, its intents cover no longer. Who listens counts from
+    when it last looked before a pulse, so it may find a silence up to a pulse too early.
+    """
+    silence_s = LIMITS.silence_s - LIMITS.pulse_every_s - LATE_S
     before_s = max((at_s for at_s, _ in pulses if at_s <= from_s), default=0.0)
     heard_s = [before_s, *(at_s for at_s, _ in pulses if at_s > from_s), until_s]
-    return all(later_s - earlier_s < 0.8 * LIMITS.silence_s for earlier_s, later_s in pairwise(heard_s))
+    return all(later_s - earlier_s < silence_s for earlier_s, later_s in pairwise(heard_s))
 
 
 def _rules(person: Person, urgency: str) -> Iterator[Rule]:
