@@ -97,6 +97,7 @@ def test_a_region_of_which_nothing_can_be_read_is_known_by_its_peers_log(run: Ru
 def test_of_one_region_only_its_own_store_and_log_are_asked(run: Run, ran: Premises) -> None:
     del ran
     code, said = told(run, "--region", "a")
+    assert said["headline"] == "all is well in regions a, b, as far as region a can tell"
     assert code == 0
     assert region(said, "b")["condition"]["source"] == "its heartbeat in the log of region a"
     assert region(said, "a")["peers"][0]["behind_s"] is None

@@ -198,6 +198,8 @@ class Facts(msgspec.Struct, kw_only=True):
     """Everything, at one time."""
 
     at_us: int
+    only: str = ""
+    """The region that alone was asked, of itself and of its peers; empty: all were."""
     regions: list[Region] = []
     paging: Paging = msgspec.field(default_factory=Paging)
     changes: list[Change] = []

@@ -53,7 +53,7 @@ async def gather(
     """The facts as they are now; with `only`, as this region's store and log have them. Raises nothing for what does
     not answer.
     """
-    facts = Facts(at_us=clock_us())
+    facts = Facts(at_us=clock_us(), only=only or "")
     async with reachable(settings, topology, only=only, within_s=OPEN_S_MAX) as reached:
         asked = [place for place in topology.regions if only in {None, place.name}]
         roles = {name: urls for name, urls in admin_urls.items() if only in {None, name}}

@@ -115,7 +115,8 @@ def _headline(facts: Facts, troubles: tuple[Trouble, ...], unknown: tuple[str, .
     if unknown:
         return "nothing is known to be wrong, but not all could be found out"
     names = ", ".join(region.name for region in facts.regions)
-    return f"all is well in regions {names}"
+    told = f", as far as region {facts.only} can tell" if facts.only else ""
+    return f"all is well in regions {names}{told}"
 
 
 # 1 -------------------------------------------------------------------------------------------------------------------
