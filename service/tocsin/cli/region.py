@@ -126,6 +126,54 @@ def _spell_state(row: output.Row) -> str:
     return ", ".join(words) or "serving"
 
 
+# import --------------------------------------------------------------------------------------------------------------
+
+
+@app.command("import")
+def import_files(
+    file: Annotated[
+        typer.FileBinaryRead,
+        typer.Argument(metavar="FILE|-", help="What `terraform output -json region_files` printed."),
+    ],
+    yes: output.Yes = False,
+    regions_dir: output.RegionsDir = None,
+    as_json: output.AsJson = False,
+) -> None:
+    """Take over the region files of a deployed region from Terraform's output, after showing what changes.
+
+    What does not fit together with the region files that are there is refused, and nothing is written. Other files are
+    left alone.
+    """
+    from tocsin.ops.region_import import BYTES_MAX, plan
+
+    settings = Settings.load(regions_dir=regions_dir)
+    files = plan(file.read(BYTES_MAX + 1), file.name, settings.regions_dir, settings.overrides)
+    changes = [one for one in files if one.old != one.new]
+    for one in changes:
+        for line in one.diff().splitlines():
+            output.note(output.clean(line))
+    if changes:
+        made = [str(one.path) for one in changes if one.old is None]
+        changed = [str(one.path) for one in changes if one.old is not None]
+        undo = [f"rm {' '.join(made)}"] if made else []
+        if changed:
+            undo.append(f"git checkout -- {' '.join(changed)}, or `patch -R` with the difference above")
+        output.confirm(f"write {', '.join(made + changed)}", undo="; ".join(undo), yes=yes)
+    for one in changes:
+        one.write()
+    rows = [
+        {
+            "region": one.path.stem,
+            "file": str(one.path),
+            "state": "unchanged" if one.old == one.new else "made" if one.old is None else "changed",
+        }
+        for one in files
+    ]
+    output.show_list(rows, output.plain("region", "file", "state"), as_json=as_json, empty="no regions")
+    if not changes:
+        output.note("nothing was to do")
+
+
 # A person's words ----------------------------------------------------------------------------------------------------
 
 
